@@ -4,6 +4,11 @@
 //! what should happen goes out as a value. That is why it can be tested against slow, obviously
 //! right models, and why the same inputs always give the same outputs.
 
+pub mod budget;
 pub mod kafka;
 pub mod key;
+pub mod ledger;
 pub mod reason;
+pub mod records;
+pub mod settled;
+pub mod worker;

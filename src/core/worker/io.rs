@@ -1,0 +1,183 @@
+//! What goes into the worker and what comes out.
+
+use super::{Batch, Hold};
+use crate::core::kafka::{Epoch, Offset, TopicPartition};
+use crate::core::settled::{Policy, Settlement};
+
+/// Something happened.
+#[derive(Debug)]
+pub enum Input {
+    /// The group gave us partitions.
+    Assigned(Vec<TopicPartition>),
+    /// The group wants partitions back; if `lost`, others may have them already.
+    Revoked {
+        /// Which.
+        partitions: Vec<TopicPartition>,
+        /// Whether our membership is gone, so that nothing may be committed any more.
+        lost: bool,
+    },
+    /// It was found out where to begin (or, for a held partition, whether it can go on).
+    Begin {
+        /// Which partition.
+        partition: TopicPartition,
+        /// In which assignment.
+        epoch: Epoch,
+        /// Where, or why not.
+        at: Begin,
+    },
+    /// Records of a micro-batch have ended.
+    Settled {
+        /// Which partition.
+        partition: TopicPartition,
+        /// In which assignment.
+        epoch: Epoch,
+        /// How they ended.
+        settlements: Vec<Settlement>,
+    },
+    /// A micro-batch is over: nothing of it is in flight any more.
+    Ended {
+        /// Which partition.
+        partition: TopicPartition,
+        /// In which assignment.
+        epoch: Epoch,
+    },
+    /// Kafka answered a commit.
+    Committed(Vec<(TopicPartition, Offset, CommitOutcome)>),
+    /// The client reported something it could not read, and went on behind it. It does not say where.
+    Unreadable,
+    /// Doubtful places were probed.
+    Probed(Vec<Probed>),
+    /// The client stopped fetching a partition because its offset does not exist. It does not say which.
+    OffsetGone,
+    /// The limits of partitions were read.
+    Ranges(Vec<Range>),
+    /// The process is to end: settle, commit, and say when that is done.
+    Drain,
+    /// The client is broken beyond repair and will be replaced: everything it owned is lost.
+    ClientLost,
+}
+
+/// Where a partition begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Begin {
+    /// Here. It is what the group has committed.
+    At(Offset),
+    /// Here, by policy, instead of at the committed offset, which does not exist any more.
+    Jump {
+        /// Where.
+        to: Offset,
+        /// How many records are left out, as far as the offsets tell.
+        lost: u64,
+    },
+    /// Nowhere yet.
+    Hold(Hold),
+}
+
+/// How Kafka answered a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommitOutcome {
+    /// It is kept.
+    Kept,
+    /// Not now; asking again may help.
+    TryAgain,
+    /// Never, for this assignment.
+    Refused,
+}
+
+/// What a probe found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// Every record from there on can be read.
+    Readable,
+    /// Records from there on cannot be read; reading works again at `resumes_at`, if that is known.
+    Unreadable {
+        /// The first offset that can be read again.
+        resumes_at: Option<Offset>,
+    },
+    /// It could not be found out.
+    Unknown,
+}
+
+/// A doubtful place and what a probe found there.
+#[derive(Clone, Debug)]
+pub struct Probed {
+    /// Which partition.
+    pub partition: TopicPartition,
+    /// In which assignment.
+    pub epoch: Epoch,
+    /// The place that was in doubt.
+    pub place: Offset,
+    /// What was found.
+    pub finding: Finding,
+}
+
+/// The limits of a partition in Kafka.
+#[derive(Clone, Debug)]
+pub struct Range {
+    /// Which partition.
+    pub partition: TopicPartition,
+    /// In which assignment.
+    pub epoch: Epoch,
+    /// The oldest offset there is.
+    pub low: Offset,
+    /// The offset of the next record to be written.
+    pub high: Offset,
+}
+
+/// Something to be done.
+#[derive(Debug)]
+pub enum Effect {
+    /// Find out where to begin; answered by [`Input::Begin`].
+    FindStart(Vec<(TopicPartition, Epoch)>),
+    /// Tell the client that these are assigned, and where to read; without an offset, to stay paused.
+    Assign(Vec<(TopicPartition, Option<Offset>)>),
+    /// Tell the client that these are not assigned any more.
+    Unassign(Vec<TopicPartition>),
+    /// Fetch nothing of this partition.
+    Pause(TopicPartition),
+    /// Fetch it again.
+    Resume(TopicPartition),
+    /// Read from here, and resume.
+    SeekAndResume(TopicPartition, Offset),
+    /// Write this micro-batch; answered by [`Input::Settled`] and [`Input::Ended`].
+    Write(Box<Batch>),
+    /// Start nothing more of the micro-batch in flight.
+    Abandon(TopicPartition, Epoch),
+    /// Commit these offsets; answered by [`Input::Committed`].
+    Commit(Vec<(TopicPartition, Offset)>),
+    /// Find out whether the partition is readable from there; answered by [`Input::Probed`].
+    Probe(Vec<(TopicPartition, Epoch, Offset)>),
+    /// Read the limits of these; answered by [`Input::Ranges`].
+    ReadRange(Vec<(TopicPartition, Epoch)>),
+    /// The partition is held, for everybody to see.
+    Held(TopicPartition, Hold),
+    /// The partition goes on.
+    Released(TopicPartition),
+    /// So many records were left out by policy.
+    Skipped(TopicPartition, Policy, u64),
+    /// A committed offset or position did not exist any more.
+    OutOfRange(TopicPartition),
+    /// After [`Input::Drain`]: nothing is in flight, what is settled is committed.
+    Drained,
+}
+
+/// Where a partition stands.
+#[derive(Debug)]
+pub struct Standing<'a> {
+    /// Which.
+    pub partition: TopicPartition,
+    /// In which assignment.
+    pub epoch: Epoch,
+    /// The last committed offset, if known.
+    pub committed: Option<Offset>,
+    /// Everything below is settled.
+    pub frontier: Offset,
+    /// The next offset to read.
+    pub position: Offset,
+    /// Records read and not settled.
+    pub unsettled: usize,
+    /// The timestamp of the oldest record of the batch being written, or else of the one filling.
+    pub oldest_timestamp_millis: Option<i64>,
+    /// Why nothing is read, if so.
+    pub hold: Option<&'a Hold>,
+}

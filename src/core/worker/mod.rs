@@ -1,0 +1,214 @@
+//! The worker: what one member of the consumer group does with its partitions.
+//!
+//! A plain state machine. What happened goes in as an [`Input`] (or a record, by
+//! [`Worker::take`]), what is to be done comes out as [`Effect`]s, and time is an argument. The
+//! thread that owns the Kafka client performs the effects; it is short, because nothing is decided
+//! there.
+//!
+//! The life of a partition:
+//!
+//! ```text
+//!  Assigned ──> Starting ──found──> Reading <──repaired──> Held (out of range, corrupt, no offset)
+//!                                     │ revoked, drained
+//!                                     v
+//!                                HandingOver ──settled and committed, or time is up──> gone
+//! ```
+//!
+//! Invariants, tested in `tests.rs` beside this file:
+//! - a commit is asked for only for a partition of the present epoch, never below the last one, and
+//!   never above an unsettled record;
+//! - a partition has at most one micro-batch being written and one filling, and the next starts
+//!   only when the one before has ended;
+//! - a revoked partition is unassigned only after its writes have ended or were abandoned, and what
+//!   is settled was committed or the time for it is over.
+
+mod assignment;
+mod commits;
+mod due;
+mod io;
+mod partition;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod trouble;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use self::commits::Commits;
+pub use self::io::{Begin, CommitOutcome, Effect, Finding, Input, Probed, Range, Standing};
+pub use self::partition::{Batch, Hold};
+use self::partition::{Partition, Phase};
+pub use self::settings::{Appetite, OutOfRangePolicy, Settings};
+use super::budget::Budget;
+use super::kafka::{Epoch, TopicPartition};
+use super::records::RawRecord;
+
+/// One member of the consumer group.
+#[derive(Debug)]
+pub struct Worker {
+    settings: Settings,
+    budget: Budget,
+    topics: BTreeMap<Arc<str>, BTreeMap<i32, Partition>>,
+    next_epoch: u64,
+    commits: Commits,
+    /// The assignment that the client has not been told of yet, because starts are being looked up.
+    pending_assignment: Option<PendingAssignment>,
+    /// Partitions that the client is told to unassign together, once all are handed over.
+    handing_over: Vec<TopicPartition>,
+    probing: bool,
+    draining: bool,
+    drained: bool,
+    effects: Vec<Effect>,
+}
+
+#[derive(Debug)]
+struct PendingAssignment {
+    since: Instant,
+    partitions: Vec<TopicPartition>,
+}
+
+impl Worker {
+    /// A worker that owns nothing yet.
+    pub fn new(settings: Settings, budget: Budget) -> Self {
+        Self {
+            settings,
+            budget,
+            topics: BTreeMap::new(),
+            next_epoch: 0,
+            commits: Commits::default(),
+            pending_assignment: None,
+            handing_over: Vec::new(),
+            probing: false,
+            draining: false,
+            drained: false,
+            effects: Vec::new(),
+        }
+    }
+
+    /// Takes in what happened. What is to be done is collected until [`Worker::effects`].
+    pub fn apply(&mut self, input: Input, now: Instant) {
+        match input {
+            Input::Assigned(partitions) => self.assigned(partitions, now),
+            Input::Revoked { partitions, lost: false } => self.hand_over(&partitions, now),
+            Input::Revoked { partitions, lost: true } => self.lose(&partitions),
+            Input::Begin { partition, epoch, at } => self.begin(&partition, epoch, at, now),
+            Input::Settled { partition, epoch, settlements } => {
+                if let Some(partition) = self.present(&partition, epoch) {
+                    partition.ledger.settle(&settlements);
+                }
+            }
+            Input::Ended { partition, epoch } => {
+                let settings = self.settings.clone();
+                if let Some(partition) = self.present(&partition, epoch) {
+                    partition.ended(now, &settings);
+                }
+            }
+            Input::Committed(answers) => self.committed(&answers),
+            Input::Unreadable => self.unreadable(now),
+            Input::Probed(findings) => self.probed(&findings, now),
+            Input::OffsetGone => {
+                let wanted =
+                    self.reading().map(|(name, partition)| (name, partition.epoch)).collect::<Vec<_>>();
+                self.effects.push(Effect::ReadRange(wanted));
+            }
+            Input::Ranges(ranges) => self.ranges(&ranges, now),
+            Input::Drain => self.drain(now),
+            Input::ClientLost => self.client_lost(),
+        }
+    }
+
+    /// Takes in a record. Returns whether its partition can take another one at once; if not, ask
+    /// [`Worker::effects`] and [`Worker::appetite`] before reading on.
+    pub fn take(&mut self, topic: &str, partition: i32, record: &RawRecord<'_>, now: Instant) -> bool {
+        let found = self.topics.get_mut(topic).and_then(|partitions| partitions.get_mut(&partition));
+        found.is_none_or(|partition| partition.take(record, now, &self.settings))
+    }
+
+    /// Moves on whatever time or an input has made due, and gives out what is to be done.
+    pub fn effects(&mut self, now: Instant) -> Vec<Effect> {
+        self.tell_client_of_assignment(now);
+        self.cut_batches(now);
+        self.recheck_held(now);
+        self.probe_doubts(now);
+        self.hand_over_settled(now);
+        self.commit(now);
+        self.finish_hand_over();
+        std::mem::take(&mut self.effects)
+    }
+
+    /// Whether to read on. A partition that is full first makes the others wait for a moment,
+    /// because pausing it throws away what the client has prefetched; only then is it paused.
+    pub fn appetite(&mut self, now: Instant) -> Appetite {
+        let mut appetite = Appetite::Hungry;
+        let mut effects = Vec::new();
+        for (topic, partitions) in &mut self.topics {
+            for (number, partition) in partitions {
+                let name = || TopicPartition { topic: Arc::clone(topic), partition: *number };
+                match partition.appetite(now, &self.settings) {
+                    partition::Appetite::Hungry => {}
+                    partition::Appetite::Wait(until) => appetite = appetite.and_wait(until),
+                    partition::Appetite::Pause => effects.push(Effect::Pause(name())),
+                    partition::Appetite::Resume => effects.push(Effect::Resume(name())),
+                }
+            }
+        }
+        self.effects.extend(effects);
+        appetite
+    }
+
+    /// When [`Worker::effects`] should be asked next at the latest, if nothing happens before.
+    pub fn wake_at(&self, now: Instant) -> Instant {
+        let mut wake = now + self.settings.longest_sleep;
+        let settings = &self.settings;
+        for (_, partition) in self.partitions() {
+            wake = partition.wake_at(settings).map_or(wake, |at| at.min(wake));
+        }
+        self.commits.wake_at(settings).map_or(wake, |at| at.min(wake)).max(now)
+    }
+
+    /// Every partition and where it stands, for metrics and pages.
+    pub fn standing(&self) -> impl Iterator<Item = Standing<'_>> {
+        self.partitions().map(|(name, partition)| partition.standing(name))
+    }
+
+    /// How many partitions this worker owns.
+    pub fn owned(&self) -> usize {
+        self.partitions().count()
+    }
+}
+
+// Finding partitions.
+impl Worker {
+    fn partitions(&self) -> impl Iterator<Item = (TopicPartition, &Partition)> {
+        self.topics.iter().flat_map(|(topic, partitions)| {
+            partitions.iter().map(|(number, partition)| {
+                (TopicPartition { topic: Arc::clone(topic), partition: *number }, partition)
+            })
+        })
+    }
+
+    fn reading(&self) -> impl Iterator<Item = (TopicPartition, &Partition)> {
+        self.partitions().filter(|(_, partition)| matches!(partition.phase, Phase::Reading))
+    }
+
+    fn partition(&self, name: &TopicPartition) -> Option<&Partition> {
+        self.topics.get(&name.topic)?.get(&name.partition)
+    }
+
+    fn partition_mut(&mut self, name: &TopicPartition) -> Option<&mut Partition> {
+        self.topics.get_mut(&name.topic)?.get_mut(&name.partition)
+    }
+
+    /// The partition, if the epoch is its present one: the fence.
+    fn present(&mut self, name: &TopicPartition, epoch: Epoch) -> Option<&mut Partition> {
+        self.partition_mut(name).filter(|partition| partition.epoch == epoch)
+    }
+
+    fn remove(&mut self, name: &TopicPartition) -> Option<Partition> {
+        let removed = self.topics.get_mut(&name.topic)?.remove(&name.partition)?;
+        self.budget.unassign(name);
+        Some(removed)
+    }
+}

@@ -1,0 +1,322 @@
+//! One partition of a worker: the micro-batch that fills, the one that is written, and the ledger.
+
+use std::fmt;
+use std::time::Instant;
+
+use super::settings::Settings;
+use super::{Standing, TopicPartition};
+use crate::core::budget::{Budget, Charge};
+use crate::core::kafka::{Epoch, Offset};
+use crate::core::ledger::Ledger;
+use crate::core::records::{RawRecord, Records};
+
+/// Bytes are taken from the budget in steps of this size, so that not every record asks for a lock.
+const CHARGE_STEP: usize = 32 << 10;
+
+/// A micro-batch on its way to be written: records of one assignment of one partition.
+#[derive(Debug)]
+pub struct Batch {
+    /// Whose records.
+    pub partition: TopicPartition,
+    /// In which assignment.
+    pub epoch: Epoch,
+    /// The records, in offset order.
+    pub records: Records,
+    /// When the first record came.
+    pub opened_at: Instant,
+    /// What the records take of the byte budget, given back when the batch is dropped.
+    pub charge: Charge,
+}
+
+/// Why nothing is read from a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// The offset to read does not exist in the topic.
+    OutOfRange {
+        /// The offset that was committed or reached.
+        offset: Offset,
+        /// The oldest offset there is.
+        low: Offset,
+        /// The offset of the next record to be written.
+        high: Offset,
+    },
+    /// Records from there on cannot be read.
+    Corrupt {
+        /// The first offset that cannot be read.
+        at: Offset,
+    },
+    /// The group has no offset, and `kafka.start` is `fail`.
+    NoOffset,
+    /// Where to begin could not be found out yet.
+    UnknownStart,
+}
+
+impl Hold {
+    /// The name in the `reason` label of `paused` and on `/readyz`.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::OutOfRange { .. } => "out_of_range",
+            Self::Corrupt { .. } => "corrupt",
+            Self::NoOffset => "no_offset",
+            Self::UnknownStart => "unknown_start",
+        }
+    }
+}
+
+impl fmt::Display for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OutOfRange { offset, low, high } => {
+                write!(f, "offset {offset} is not in the topic, which holds {low} to {high}")
+            }
+            Self::Corrupt { at } => write!(f, "the records from offset {at} on cannot be read"),
+            Self::NoOffset => f.write_str("the group has no committed offset and kafka.start is \"fail\""),
+            Self::UnknownStart => f.write_str("the committed offset could not be read from Kafka yet"),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) enum Phase {
+    Starting,
+    Reading,
+    Held { hold: Hold, recheck_at: Instant },
+    HandingOver { deadline: Instant },
+}
+
+#[derive(Debug)]
+pub(super) struct Partition {
+    pub(super) epoch: Epoch,
+    pub(super) phase: Phase,
+    /// Whether the client knows that this partition is assigned.
+    pub(super) told: bool,
+    pub(super) ledger: Ledger,
+    pub(super) committed: Option<Offset>,
+    /// Kafka will not take a commit for this assignment any more.
+    pub(super) commit_refused: bool,
+    /// Whether a micro-batch is being written.
+    pub(super) in_flight: bool,
+    /// Places where the client may have passed over records, each to be probed.
+    pub(super) doubts: Vec<Offset>,
+    pub(super) reprobe_at: Option<Instant>,
+    filling: Records,
+    charge: Charge,
+    opened_at: Option<Instant>,
+    name: TopicPartition,
+    budget: Budget,
+    /// The largest record so far: what the next one may need.
+    largest: usize,
+    /// The largest micro-batch that the budget allows at present.
+    batch_bytes: usize,
+    paused: bool,
+    full_since: Option<Instant>,
+    /// Its last batch took longer than the patience: pause at once instead of making others wait.
+    slow: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Appetite {
+    Hungry,
+    Wait(Instant),
+    Pause,
+    Resume,
+}
+
+impl Partition {
+    pub(super) fn starting(epoch: Epoch, budget: Budget, name: TopicPartition) -> Self {
+        Self {
+            epoch,
+            phase: Phase::Starting,
+            told: false,
+            ledger: Ledger::new(Offset(0)),
+            committed: Some(Offset(0)),
+            commit_refused: false,
+            in_flight: false,
+            doubts: Vec::new(),
+            reprobe_at: None,
+            filling: Records::new(),
+            charge: budget.open(&name),
+            opened_at: None,
+            name,
+            budget,
+            largest: 0,
+            batch_bytes: usize::MAX,
+            paused: false,
+            full_since: None,
+            slow: false,
+        }
+    }
+
+    /// Begins to read at `offset`. `committed` is what the group is known to have committed; without
+    /// it the place itself is committed before long.
+    pub(super) fn read_from(&mut self, offset: Offset, committed: Option<Offset>) {
+        self.phase = Phase::Reading;
+        self.ledger = Ledger::new(offset);
+        self.committed = committed;
+        self.in_flight = false;
+        self.doubts.clear();
+        self.reprobe_at = None;
+        self.paused = false;
+        self.drop_filling();
+    }
+
+    /// Reads nothing more until the reason is gone. What is in flight may end.
+    pub(super) fn hold(&mut self, hold: Hold, recheck_at: Instant) {
+        self.phase = Phase::Held { hold, recheck_at };
+        self.drop_filling();
+    }
+
+    /// Reads nothing more. What waits to be written is left to the next owner, what is in flight may
+    /// end until the deadline.
+    pub(super) fn stop_reading(&mut self, deadline: Instant) {
+        self.phase = Phase::HandingOver { deadline };
+        self.drop_filling();
+    }
+
+    fn drop_filling(&mut self) {
+        self.filling = Records::new();
+        self.charge = self.budget.open(&self.name);
+        self.opened_at = None;
+        self.full_since = None;
+    }
+
+    /// Takes a record in; gives whether there is room for another.
+    pub(super) fn take(&mut self, record: &RawRecord<'_>, now: Instant, settings: &Settings) -> bool {
+        if !matches!(self.phase, Phase::Reading)
+            || self.ledger.observe(record.offset, record.timestamp_millis).is_err()
+        {
+            return true;
+        }
+        self.filling.push(record);
+        self.opened_at.get_or_insert(now);
+        self.largest = self.largest.max(record.cost());
+        if self.filling.cost() > self.charge.bytes() {
+            let missing = self.filling.cost() - self.charge.bytes();
+            self.charge.add(missing.max(CHARGE_STEP.min(self.batch_bytes / 8)));
+            self.measure_room();
+        }
+        !self.is_full(settings)
+    }
+
+    /// One half of what the partition may hold is for the batch that is written, the other for the
+    /// one that fills.
+    fn measure_room(&mut self) {
+        self.batch_bytes = self.budget.limit(&self.name) / 2;
+    }
+
+    fn is_full(&self, settings: &Settings) -> bool {
+        self.filling.len() >= settings.max_events
+            || (!self.filling.is_empty() && self.filling.cost() + self.largest > self.batch_bytes)
+    }
+
+    /// Cuts a micro-batch if one is due and none is in flight.
+    pub(super) fn cut(
+        &mut self,
+        now: Instant,
+        settings: &Settings,
+        name: impl FnOnce() -> TopicPartition,
+    ) -> Option<Batch> {
+        let opened_at = self.opened_at?;
+        let due = now >= opened_at + settings.interval || self.is_full(settings);
+        if !due || self.in_flight || !matches!(self.phase, Phase::Reading) {
+            return None;
+        }
+        let records = std::mem::take(&mut self.filling);
+        let charge = std::mem::replace(&mut self.charge, self.budget.open(&self.name));
+        self.opened_at = None;
+        self.in_flight = true;
+        Some(Batch { partition: name(), epoch: self.epoch, records, opened_at, charge })
+    }
+
+    /// The batch in flight is over.
+    pub(super) fn ended(&mut self, now: Instant, settings: &Settings) {
+        self.in_flight = false;
+        if let Some(since) = self.full_since {
+            self.slow = now.duration_since(since) >= settings.patience;
+        }
+    }
+
+    pub(super) fn appetite(&mut self, now: Instant, settings: &Settings) -> Appetite {
+        if !matches!(self.phase, Phase::Reading) {
+            return Appetite::Hungry;
+        }
+        self.measure_room();
+        if !self.is_full(settings) {
+            self.full_since = None;
+            let room = self.filling.is_empty() && self.batch_bytes > self.largest;
+            if self.paused && (room || !self.in_flight) {
+                self.paused = false;
+                return Appetite::Resume;
+            }
+            return Appetite::Hungry;
+        }
+        if self.paused {
+            return Appetite::Hungry;
+        }
+        let since = *self.full_since.get_or_insert(now);
+        let patient_until = since + settings.patience;
+        if self.slow || now >= patient_until {
+            self.paused = true;
+            return Appetite::Pause;
+        }
+        Appetite::Wait(patient_until)
+    }
+
+    /// The client may have passed over records here: no commit may pass this place until a probe has
+    /// found it readable.
+    pub(super) fn doubt(&mut self) {
+        let place = self.ledger.position();
+        if !self.doubts.contains(&place) {
+            self.doubts.push(place);
+        }
+        self.ledger.set_barrier(self.doubts.iter().min().copied());
+    }
+
+    /// The doubt about a place is settled. Gives whether there was one.
+    pub(super) fn trust(&mut self, place: Offset) -> bool {
+        let before = self.doubts.len();
+        self.doubts.retain(|doubt| *doubt != place);
+        self.ledger.set_barrier(self.doubts.iter().min().copied());
+        self.doubts.len() < before
+    }
+
+    pub(super) fn to_commit(&self) -> Option<Offset> {
+        let frontier = self.ledger.frontier();
+        let moved = self.committed.is_none_or(|committed| frontier > committed);
+        (moved && !self.commit_refused && !matches!(self.phase, Phase::Starting)).then_some(frontier)
+    }
+
+    pub(super) fn waits_only_for_commit(&self) -> bool {
+        matches!(self.phase, Phase::HandingOver { .. }) && !self.in_flight && self.to_commit().is_some()
+    }
+
+    pub(super) fn is_handed_over(&self) -> bool {
+        matches!(self.phase, Phase::HandingOver { .. }) && !self.in_flight && self.to_commit().is_none()
+    }
+
+    pub(super) fn wake_at(&self, settings: &Settings) -> Option<Instant> {
+        match self.phase {
+            Phase::Starting => None,
+            Phase::Reading if !self.in_flight => self.opened_at.map(|at| at + settings.interval),
+            Phase::Reading => self.reprobe_at,
+            Phase::Held { recheck_at, .. } => Some(recheck_at),
+            Phase::HandingOver { deadline } => Some(deadline),
+        }
+    }
+
+    pub(super) fn standing(&self, partition: TopicPartition) -> Standing<'_> {
+        Standing {
+            partition,
+            epoch: self.epoch,
+            committed: self.committed,
+            frontier: self.ledger.frontier(),
+            position: self.ledger.position(),
+            unsettled: self.ledger.unsettled(),
+            oldest_timestamp_millis: self.ledger.oldest_timestamp_millis(),
+            hold: match &self.phase {
+                Phase::Held { hold, .. } => Some(hold),
+                Phase::Starting | Phase::Reading | Phase::HandingOver { .. } => None,
+            },
+        }
+    }
+}
