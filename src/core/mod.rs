@@ -11,4 +11,6 @@ pub mod ledger;
 pub mod reason;
 pub mod records;
 pub mod settled;
+pub mod start;
 pub mod worker;
+pub mod write;

@@ -1,0 +1,110 @@
+//! Where reading begins.
+//!
+//! | the group has committed          | and                        | then                                  |
+//! |----------------------------------|----------------------------|---------------------------------------|
+//! | an offset for the partition      | the topic still holds it   | there                                 |
+//! | an offset for the partition      | the topic does not hold it | `kafka.on_out_of_range` decides       |
+//! | nothing for this partition       | but for others of the topic | at the oldest: it was added later    |
+//! | nothing for any of the topic     | we own its partition 0     | `kafka.start`, committed for all of them first |
+//! | nothing for any of the topic     | somebody else owns it      | wait until they have                  |
+//!
+//! Committing the starts of all partitions at once, by whoever owns partition 0, makes "applies
+//! once" true for the whole group: otherwise the member that comes second would find offsets of
+//! others and take its own partitions for ones that were added later.
+
+use super::kafka::Offset;
+use super::worker::{Begin, Hold, OutOfRangePolicy};
+
+/// `kafka.start`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FirstStart {
+    /// At the oldest record.
+    Earliest,
+    /// Behind the newest record.
+    Latest,
+    /// Nowhere: somebody has to set offsets.
+    Fail,
+}
+
+/// What to do for the partitions of one topic before any of them begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TopicStart {
+    /// The group knows the topic: each partition begins by [`partition_start`].
+    Known,
+    /// Commit the oldest offset of every partition of the topic, then look again.
+    CommitEarliest,
+    /// Commit the end of every partition of the topic, then look again.
+    CommitLatest,
+    /// Look again in a moment: another member commits the starts.
+    Wait,
+    /// Begin nowhere.
+    Fail,
+}
+
+/// Decides for a topic, from what the group has committed for each of its partitions.
+pub fn topic_start(committed: &[Option<Offset>], first: FirstStart, owns_partition_zero: bool) -> TopicStart {
+    if committed.iter().any(Option::is_some) {
+        return TopicStart::Known;
+    }
+    match (first, owns_partition_zero) {
+        (FirstStart::Fail, _) => TopicStart::Fail,
+        (_, false) => TopicStart::Wait,
+        (FirstStart::Earliest, true) => TopicStart::CommitEarliest,
+        (FirstStart::Latest, true) => TopicStart::CommitLatest,
+    }
+}
+
+/// Decides for a partition of a topic that the group knows.
+pub fn partition_start(
+    committed: Option<Offset>,
+    low: Offset,
+    high: Offset,
+    out_of_range: OutOfRangePolicy,
+) -> Begin {
+    match committed {
+        None => Begin::At(low),
+        Some(offset) if (low..=high).contains(&offset) => Begin::At(offset),
+        Some(offset) => out_of_range.apply(offset, low, high),
+    }
+}
+
+/// What every partition of a topic gets under [`TopicStart::Fail`].
+pub fn refused_start() -> Begin {
+    Begin::Hold(Hold::NoOffset)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_start_setting_applies_only_while_the_group_has_no_offset_for_any_partition() {
+        let none = [None, None];
+        let some = [None, Some(Offset(4))];
+        assert_eq!(topic_start(&none, FirstStart::Earliest, true), TopicStart::CommitEarliest);
+        assert_eq!(topic_start(&none, FirstStart::Latest, true), TopicStart::CommitLatest);
+        assert_eq!(topic_start(&none, FirstStart::Latest, false), TopicStart::Wait);
+        assert_eq!(topic_start(&none, FirstStart::Fail, true), TopicStart::Fail);
+        for first in [FirstStart::Earliest, FirstStart::Latest, FirstStart::Fail] {
+            assert_eq!(topic_start(&some, first, false), TopicStart::Known);
+        }
+    }
+
+    #[test]
+    fn a_partition_begins_where_the_table_says() {
+        let (low, high) = (Offset(10), Offset(20));
+        let hold = |offset| Begin::Hold(Hold::OutOfRange { offset: Offset(offset), low, high });
+        for (committed, policy, expected) in [
+            (None, OutOfRangePolicy::Hold, Begin::At(low)),
+            (Some(10), OutOfRangePolicy::Hold, Begin::At(Offset(10))),
+            (Some(20), OutOfRangePolicy::Hold, Begin::At(high)),
+            (Some(9), OutOfRangePolicy::Hold, hold(9)),
+            (Some(21), OutOfRangePolicy::Hold, hold(21)),
+            (Some(4), OutOfRangePolicy::Earliest, Begin::Jump { to: low, lost: 6 }),
+            (Some(4), OutOfRangePolicy::Latest, Begin::Jump { to: high, lost: 16 }),
+            (Some(90), OutOfRangePolicy::Earliest, Begin::Jump { to: low, lost: 0 }),
+        ] {
+            assert_eq!(partition_start(committed.map(Offset), low, high, policy), expected, "{committed:?}");
+        }
+    }
+}

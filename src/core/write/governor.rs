@@ -1,0 +1,110 @@
+//! A limit on request units.
+//!
+//! What a request will cost is known only from its answer, so the governor keeps a balance: it
+//! fills at the limit's rate, an answer takes its charge, and a request may start while the balance
+//! is not negative. Over ten seconds the limit is kept to within what is in flight.
+
+use std::time::{Duration, Instant};
+
+/// How far the balance may fill: a pause is not made up for by a burst of more than this.
+const BURST: Duration = Duration::from_millis(500);
+
+/// A balance of request units.
+#[derive(Debug)]
+pub struct Governor {
+    /// Request units a second; none is no limit.
+    limit: Option<f64>,
+    balance: f64,
+    updated: Instant,
+}
+
+impl Governor {
+    /// A governor without a limit.
+    pub fn new(now: Instant) -> Self {
+        Self { limit: None, balance: 0.0, updated: now }
+    }
+
+    /// Sets the limit in request units a second; none lifts it.
+    pub fn set_limit(&mut self, limit: Option<f64>, now: Instant) {
+        self.refill(now);
+        self.limit = limit;
+    }
+
+    /// Takes what an answer charged.
+    pub fn charge(&mut self, request_units: f64, now: Instant) {
+        self.refill(now);
+        if self.limit.is_some() {
+            self.balance -= request_units;
+        }
+    }
+
+    /// How long a request has to wait; nothing if it may start.
+    pub fn wait(&mut self, now: Instant) -> Option<Duration> {
+        self.refill(now);
+        match self.limit {
+            Some(limit) if self.balance < 0.0 => {
+                Some(Duration::try_from_secs_f64(-self.balance / limit).unwrap_or(Duration::from_mins(1)))
+            }
+            _ => None,
+        }
+    }
+
+    fn refill(&mut self, now: Instant) {
+        let passed = now.saturating_duration_since(self.updated);
+        self.updated = now;
+        match self.limit {
+            Some(limit) => {
+                let most = limit * BURST.as_secs_f64();
+                self.balance = (self.balance + limit * passed.as_secs_f64()).min(most);
+            }
+            None => self.balance = 0.0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_limit_nothing_waits() {
+        let now = Instant::now();
+        let mut governor = Governor::new(now);
+        governor.charge(1e9, now);
+        assert_eq!(governor.wait(now), None);
+    }
+
+    #[test]
+    fn ten_seconds_of_work_cost_ten_seconds_of_the_limit() {
+        let start = Instant::now();
+        let mut now = start;
+        let mut governor = Governor::new(now);
+        governor.set_limit(Some(1_000.0), now);
+        let mut spent = 0.0;
+        while now.duration_since(start) < Duration::from_secs(10) {
+            match governor.wait(now) {
+                Some(wait) => now += wait,
+                None => {
+                    governor.charge(70.0, now);
+                    spent += 70.0;
+                    now += Duration::from_millis(1);
+                }
+            }
+        }
+        assert!((9_500.0..=10_500.0).contains(&spent), "{spent}");
+    }
+
+    #[test]
+    fn a_pause_is_not_made_up_for_by_a_burst() {
+        let mut now = Instant::now();
+        let mut governor = Governor::new(now);
+        governor.set_limit(Some(1_000.0), now);
+        now += Duration::from_secs(3_600);
+        let mut burst = 0.0;
+        while governor.wait(now).is_none() {
+            governor.charge(10.0, now);
+            burst += 10.0;
+        }
+        assert!(burst <= 520.0, "{burst}");
+    }
+}
