@@ -82,13 +82,12 @@ mod tests {
         governor.set_limit(Some(1_000.0), now);
         let mut spent = 0.0;
         while now.duration_since(start) < Duration::from_secs(10) {
-            match governor.wait(now) {
-                Some(wait) => now += wait,
-                None => {
-                    governor.charge(70.0, now);
-                    spent += 70.0;
-                    now += Duration::from_millis(1);
-                }
+            if let Some(wait) = governor.wait(now) {
+                now += wait;
+            } else {
+                governor.charge(70.0, now);
+                spent += 70.0;
+                now += Duration::from_millis(1);
             }
         }
         assert!((9_500.0..=10_500.0).contains(&spent), "{spent}");
@@ -99,7 +98,7 @@ mod tests {
         let mut now = Instant::now();
         let mut governor = Governor::new(now);
         governor.set_limit(Some(1_000.0), now);
-        now += Duration::from_secs(3_600);
+        now += Duration::from_hours(1);
         let mut burst = 0.0;
         while governor.wait(now).is_none() {
             governor.charge(10.0, now);

@@ -1,0 +1,7 @@
+//! What the service says about itself: metrics, conditions, progress.
+//!
+//! Everything in here only listens; nothing of the stream depends on it.
+
+pub mod health;
+pub mod metrics;
+pub mod progress;
