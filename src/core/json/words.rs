@@ -1,0 +1,95 @@
+//! Eight bytes at a time: where a run of plain characters or of digits ends.
+//!
+//! The tricks are those of "Bit Twiddling Hacks" (Sean Eron Anderson, "Determine if a word has a
+//! byte less than n"). A borrow or carry may mark a byte wrongly, but only one *after* a byte that is
+//! marked rightly, and only the first mark is ever used.
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
+
+/// The first byte at or after `at` that does not simply stand for itself inside a JSON string: a
+/// quotation mark, a backslash or a control character. The text's length if there is none.
+pub(super) fn plain_end(text: &[u8], mut at: usize) -> usize {
+    while let Some(word) = word(text, at) {
+        let quote = zero_bytes(word ^ (ONES * b'"' as u64));
+        let backslash = zero_bytes(word ^ (ONES * b'\\' as u64));
+        let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH_BITS;
+        let stops = quote | backslash | control;
+        if stops != 0 {
+            return at + first_mark(stops);
+        }
+        at += 8;
+    }
+    byte_by_byte(text, at, |byte| byte != b'"' && byte != b'\\' && byte >= 0x20)
+}
+
+/// The first byte at or after `at` that is not an ASCII digit. The text's length if there is none.
+pub(super) fn digits_end(text: &[u8], mut at: usize) -> usize {
+    while let Some(word) = word(text, at) {
+        let values = word ^ (ONES * b'0' as u64);
+        let others = (values.wrapping_add(ONES * (0x80 - 10)) | values) & HIGH_BITS;
+        if others != 0 {
+            return at + first_mark(others);
+        }
+        at += 8;
+    }
+    byte_by_byte(text, at, |byte| byte.is_ascii_digit())
+}
+
+#[inline]
+fn word(text: &[u8], at: usize) -> Option<u64> {
+    text.get(at..)?.first_chunk::<8>().map(|bytes| u64::from_le_bytes(*bytes))
+}
+
+#[inline]
+fn zero_bytes(word: u64) -> u64 {
+    word.wrapping_sub(ONES) & !word & HIGH_BITS
+}
+
+#[inline]
+fn first_mark(marks: u64) -> usize {
+    marks.trailing_zeros() as usize / 8
+}
+
+fn byte_by_byte(text: &[u8], at: usize, goes_on: impl Fn(u8) -> bool) -> usize {
+    let rest = text.get(at..).unwrap_or_default();
+    at + rest.iter().position(|byte| !goes_on(*byte)).unwrap_or(rest.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every byte value at every place of a word, among neighbours that could carry or borrow into it.
+    fn every_byte_at_every_place(check: impl Fn(&[u8])) {
+        for filler in [b'0', b'9', b'a', b' ', 0x7f, 0x80, 0xff] {
+            for byte in 0..=255 {
+                for place in 0..19 {
+                    let mut text = [filler; 19];
+                    text[place] = byte;
+                    check(&text);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_run_of_plain_characters_ends_where_a_byte_by_byte_search_says() {
+        every_byte_at_every_place(|text| {
+            for from in 0..=text.len() {
+                let slow = byte_by_byte(text, from, |byte| !matches!(byte, b'"' | b'\\' | 0..0x20));
+                assert_eq!(plain_end(text, from), slow, "{text:?} from {from}");
+            }
+        });
+    }
+
+    #[test]
+    fn a_run_of_digits_ends_where_a_byte_by_byte_search_says() {
+        every_byte_at_every_place(|text| {
+            for from in 0..=text.len() {
+                let slow = byte_by_byte(text, from, |byte| matches!(byte, b'0'..=b'9'));
+                assert_eq!(digits_end(text, from), slow, "{text:?} from {from}");
+            }
+        });
+    }
+}
