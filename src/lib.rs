@@ -8,4 +8,7 @@
 pub mod cli;
 pub mod config;
 pub mod core;
+pub mod dead_letter;
 pub mod observe;
+pub mod sink;
+pub mod store;

@@ -5,6 +5,7 @@
 //! right models, and why the same inputs always give the same outputs.
 
 pub mod budget;
+pub mod json;
 pub mod kafka;
 pub mod key;
 pub mod ledger;
@@ -12,5 +13,6 @@ pub mod reason;
 pub mod records;
 pub mod settled;
 pub mod start;
+pub mod transform;
 pub mod worker;
 pub mod write;

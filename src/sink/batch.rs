@@ -1,0 +1,193 @@
+//! Writing one micro-batch.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Instant, SystemTime};
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use tokio_util::sync::CancellationToken;
+
+use super::Sink;
+use super::decoded::DecodedBatch;
+use super::limits::BatchLimit;
+use super::trouble::Troubles;
+use crate::core::reason::Reason;
+use crate::core::settled::{Policy, Settled, Settlement};
+use crate::core::worker::Batch;
+use crate::core::write::verdict::Status;
+use crate::dead_letter::{DeadLetters, Letter};
+use crate::observe::metrics::Metrics;
+use crate::observe::progress::BatchReport;
+use crate::store::Store;
+
+/// A micro-batch that is being written.
+pub(super) struct Work<'a> {
+    pub(super) batch: &'a Batch,
+    pub(super) decoded: DecodedBatch,
+    pub(super) limit: BatchLimit,
+    pub(super) troubles: Troubles<'a>,
+    pub(super) tally: Tally,
+    metrics: &'a Metrics,
+    report: &'a (dyn Fn(Vec<Settlement>) + Sync),
+}
+
+/// What the micro-batch has done so far.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    stored: AtomicUsize,
+    superseded: AtomicUsize,
+    dead_lettered: AtomicUsize,
+    skipped: AtomicUsize,
+    requests: AtomicUsize,
+    request_units: Mutex<f64>,
+}
+
+impl<S: Store, D: DeadLetters> Sink<S, D> {
+    /// Writes a micro-batch. `report` is told of each record's end as soon as it is known. When
+    /// `abandoned` is cancelled, nothing more is started, what is in flight is let go, and there is
+    /// no report of the batch.
+    pub async fn write(
+        &self,
+        batch: Batch,
+        report: &(dyn Fn(Vec<Settlement>) + Sync),
+        abandoned: CancellationToken,
+    ) -> Option<BatchReport> {
+        tokio::select! {
+            biased;
+            () = abandoned.cancelled() => None,
+            done = self.write_all(&batch, report) => Some(done),
+        }
+    }
+
+    async fn write_all(&self, batch: &Batch, report: &(dyn Fn(Vec<Settlement>) + Sync)) -> BatchReport {
+        let begun = Instant::now();
+        let waited = begun.saturating_duration_since(batch.opened_at);
+        let decoded = DecodedBatch::of(&batch.records, &self.settings.rules).await;
+        let lanes = decoded.lanes();
+        let decoding = begun.elapsed();
+        let topic = batch.partition.topic.as_ref();
+        if decoded.system_fields_removed > 0 {
+            let removed = self.metrics.system_fields_removed.with_label_values(&[topic]);
+            removed.inc_by(decoded.system_fields_removed);
+        }
+        let work = Work {
+            batch,
+            limit: self.limits.of_batch(),
+            troubles: Troubles::new(&self.health, batch.partition.to_string()),
+            tally: Tally::default(),
+            metrics: &self.metrics,
+            report,
+            decoded,
+        };
+        work.settle(work.decoded.skipped.iter().map(|record| Settlement {
+            offset: batch.records.offset(*record),
+            outcome: Settled::Skipped(Policy::Tombstone),
+        }));
+        let mut running: FuturesUnordered<Pin<Box<dyn Future<Output = ()> + Send + '_>>> =
+            FuturesUnordered::new();
+        if !work.decoded.bad.is_empty() {
+            running.push(Box::pin(self.dead_letter_bad_events(&work)));
+        }
+        for lane in lanes {
+            running.push(Box::pin(self.drive(&work, lane)));
+        }
+        while running.next().await.is_some() {}
+        drop(running);
+        let writing = begun.elapsed() - decoding;
+        self.observe(&work, waited, decoding, writing)
+    }
+
+    async fn dead_letter_bad_events(&self, work: &Work<'_>) {
+        for (record, bad) in &work.decoded.bad {
+            self.dead_letter(work, *record, bad.reason, &bad.detail, None).await;
+        }
+    }
+
+    /// Sends a record to the dead letters and settles it once they have it.
+    pub(super) async fn dead_letter(
+        &self,
+        work: &Work<'_>,
+        record: usize,
+        reason: Reason,
+        error: &str,
+        status: Option<Status>,
+    ) {
+        let letter = Letter {
+            partition: &work.batch.partition,
+            record: work.batch.records.get(record),
+            reason,
+            error,
+            status,
+            group: &self.settings.group,
+        };
+        self.dead_letters.send(&letter).await;
+        let outcome = Settled::DeadLettered(reason);
+        work.settle([Settlement { offset: letter.record.offset, outcome }]);
+    }
+
+    fn observe(
+        &self,
+        work: &Work<'_>,
+        waited: std::time::Duration,
+        decoding: std::time::Duration,
+        writing: std::time::Duration,
+    ) -> BatchReport {
+        let total = waited + decoding + writing;
+        for (stage, took) in [("wait", waited), ("decode", decoding), ("write", writing), ("total", total)] {
+            self.metrics.batch_duration.with_label_values(&[stage]).observe(took.as_secs_f64());
+        }
+        let records = &work.batch.records;
+        self.metrics.batch_events.observe(records.len() as f64);
+        let count = |counter: &AtomicUsize| counter.load(Ordering::Relaxed);
+        let tally = &work.tally;
+        BatchReport {
+            partition: work.batch.partition.clone(),
+            offsets: records.range().unwrap_or_else(|| (records.offset(0), records.offset(0))),
+            started: SystemTime::now() - total,
+            rows: records.len(),
+            stored: count(&tally.stored),
+            superseded: count(&tally.superseded),
+            dead_lettered: count(&tally.dead_lettered),
+            skipped: count(&tally.skipped),
+            requests: count(&tally.requests),
+            request_units: *tally.request_units.lock().unwrap_or_else(PoisonError::into_inner),
+            waited,
+            decoding,
+            writing,
+            latest: None,
+        }
+    }
+}
+
+impl Work<'_> {
+    /// Reports how records ended.
+    pub(super) fn settle(&self, settlements: impl IntoIterator<Item = Settlement>) {
+        let settlements: Vec<_> = settlements.into_iter().collect();
+        if settlements.is_empty() {
+            return;
+        }
+        self.metrics
+            .settled(&self.batch.partition.topic, settlements.iter().map(|settlement| settlement.outcome));
+        for settlement in &settlements {
+            let counter = match settlement.outcome {
+                Settled::Stored => &self.tally.stored,
+                Settled::Superseded { .. } => &self.tally.superseded,
+                Settled::DeadLettered(_) => &self.tally.dead_lettered,
+                Settled::Skipped(_) => &self.tally.skipped,
+            };
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+        (self.report)(settlements);
+    }
+}
+
+impl Tally {
+    /// One request was answered.
+    pub(super) fn asked(&self, request_units: f64) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        *self.request_units.lock().unwrap_or_else(PoisonError::into_inner) += request_units;
+    }
+}

@@ -1,0 +1,206 @@
+//! Driving one lane: ask, take in the answer, do what it means, until every record has ended.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::time::Instant;
+
+use super::Sink;
+use super::backoff::Backoff;
+use super::batch::Work;
+use super::gate::Turn;
+use super::trouble::Trouble;
+use crate::core::settled::{Settled, Settlement};
+use crate::core::write::lane::{Answer, Lane, Refusal, Step};
+use crate::core::write::plan::Versions;
+use crate::core::write::verdict::{Pause, Status};
+use crate::dead_letter::DeadLetters;
+use crate::store::{Kind, Request, Store};
+
+/// The pauses of a lane between two tries of the same request.
+fn retry_backoff() -> Backoff {
+    Backoff::new(Duration::from_millis(100), Duration::from_secs(10))
+}
+
+/// When a throttled answer does not say when to come back.
+const THROTTLED: Duration = Duration::from_millis(100);
+
+/// How long past its own time limit a store may take to answer before it is taken for hanging.
+const GRACE: Duration = Duration::from_secs(5);
+
+impl<S: Store, D: DeadLetters> Sink<S, D> {
+    /// Writes a lane to its end.
+    pub(super) async fn drive(&self, work: &Work<'_>, mut lane: Lane) {
+        let mut backoff = retry_backoff();
+        let mut trouble = work.troubles.lane();
+        while let Some(group) = lane.request() {
+            let mut turn = self.gate.turn().await;
+            if let Turn::Probe(Pause::ContainerMissing | Pause::PartitionKeyMismatch, _) = turn
+                && let Err(problem) = self.store.check().await
+            {
+                self.raise_container_problem(&problem);
+                continue;
+            }
+            let length = group.iter().map(|versions| versions.length).sum();
+            while let Some(wait) = { self.governor().wait(Instant::now().into_std()) } {
+                tokio::time::sleep(wait).await;
+            }
+            let permit = self.limits.permit(&work.limit, length).await;
+            if matches!(turn, Turn::Open) && self.gate.is_closed() {
+                // It was closed while this lane waited for its place.
+                continue;
+            }
+            let answer = self.ask(work, group).await;
+            drop(permit);
+            match lane.answer(&answer) {
+                Step::Stored(stored) => {
+                    if let Some(pause) = self.gate.open(&mut turn) {
+                        self.health.clear(pause.as_str(), "");
+                    }
+                    trouble.is_over();
+                    backoff.reset();
+                    self.stored(work, &stored);
+                }
+                Step::Split => {}
+                Step::Retry(retry) => {
+                    self.metrics.store_retries.with_label_values(&[retry.as_str()]).inc();
+                    trouble.meets(retry.as_str(), &describe(&answer));
+                    drop(turn);
+                    tokio::time::sleep(backoff.next_delay()).await;
+                }
+                Step::Throttled(retry_after) => {
+                    self.metrics.store_retries.with_label_values(&["throttled"]).inc();
+                    trouble.meets("throttled", &describe(&answer));
+                    drop(turn);
+                    // The service's own estimate, and a growing part of ours, so that many lanes do
+                    // not come back at once and again.
+                    let own = backoff.next_delay().min(Duration::from_secs(1));
+                    tokio::time::sleep(retry_after.unwrap_or(THROTTLED) + own / 4).await;
+                }
+                Step::Refused(refusal) => {
+                    drop(turn);
+                    if self.refusals().allow() {
+                        trouble.is_over();
+                        self.refused(work, &refusal).await;
+                        lane.give_up();
+                    } else {
+                        let detail = format!(
+                            "Cosmos DB refuses more than dead_letter.max_fraction of the last 1,000 events; \
+                             the last refusal: {}",
+                            describe(&answer)
+                        );
+                        trouble.holds("too_many_refusals", &detail);
+                        tokio::time::sleep(backoff.next_delay()).await;
+                    }
+                }
+                Step::Paused(pause, status) => {
+                    self.paused(pause, status, &answer, &mut trouble);
+                    drop(turn);
+                    if !pause.is_of_container() {
+                        tokio::time::sleep(backoff.next_delay()).await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sends one request.
+    async fn ask(&self, work: &Work<'_>, group: &[Versions]) -> Answer {
+        let Some(first) = group.first().and_then(|versions| work.decoded.document(versions.newest)) else {
+            // A group is never empty and names documents only.
+            return Answer { status: Status::new(400, 20_000), ..Answer::stored(0.0) };
+        };
+        let kind = if group.len() == 1 { Kind::Point(&first.id) } else { Kind::Batch(group.len()) };
+        let request = Request { key: &first.key, kind, body: work.decoded.body(&work.batch.records, group) };
+        self.metrics.store_inflight_requests.inc();
+        let in_flight = InFlight(&self.metrics.store_inflight_requests);
+        let answer =
+            tokio::time::timeout(self.settings.request_timeout + GRACE, self.store.write(request)).await;
+        drop(in_flight);
+        let answer = answer.unwrap_or_else(|_| Answer {
+            status: Status::new(408, 0),
+            message: "no answer within cosmos.request_timeout".to_owned(),
+            ..Answer::stored(0.0)
+        });
+        let status = answer.status.code.to_string();
+        self.metrics.store_requests.with_label_values(&[kind.as_str(), status.as_str()]).inc();
+        self.metrics.request_units.inc_by(answer.request_units.max(0.0));
+        if answer.status.code == 429 || answer.operations.iter().any(|status| status.code == 429) {
+            self.metrics.store_throttled.inc();
+        }
+        self.governor().charge(answer.request_units, Instant::now().into_std());
+        work.tally.asked(answer.request_units);
+        answer
+    }
+
+    fn stored(&self, work: &Work<'_>, stored: &[Versions]) {
+        let records = &work.batch.records;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        let latency = self.metrics.end_to_end_latency.local();
+        let mut settlements = Vec::with_capacity(stored.len());
+        for versions in stored {
+            let by = records.offset(versions.newest);
+            settlements.push(Settlement { offset: by, outcome: Settled::Stored });
+            for older in &versions.older {
+                settlements
+                    .push(Settlement { offset: records.offset(*older), outcome: Settled::Superseded { by } });
+            }
+            if let Some(millis) = records.timestamp_millis(versions.newest) {
+                latency.observe((now - millis as f64 / 1e3).max(0.0));
+            }
+        }
+        latency.flush();
+        self.refusals().stored(stored.len());
+        work.settle(settlements);
+    }
+
+    async fn refused(&self, work: &Work<'_>, refusal: &Refusal) {
+        self.dead_letter(work, refusal.record, refusal.reason, &refusal.message, Some(refusal.status)).await;
+    }
+
+    fn paused(&self, pause: Pause, status: Status, answer: &Answer, trouble: &mut Trouble<'_>) {
+        if matches!(pause, Pause::SignIn | Pause::Forbidden) {
+            self.metrics.auth_failures.with_label_values(&["cosmos"]).inc();
+        }
+        let detail = format!("Cosmos DB answers {status}: {}. {}", answer.message, advice(pause));
+        if pause.is_of_container() {
+            self.gate.close(pause);
+            self.health.raise(pause.as_str(), "", detail);
+        } else {
+            trouble.holds(pause.as_str(), &detail);
+        }
+    }
+
+    fn raise_container_problem(&self, problem: &str) {
+        for pause in [Pause::ContainerMissing, Pause::PartitionKeyMismatch] {
+            if self.health.is_raised(pause.as_str(), "") {
+                self.health.raise(pause.as_str(), "", problem);
+            }
+        }
+    }
+}
+
+/// Keeps the gauge right when a request is abandoned.
+struct InFlight<'a>(&'a prometheus::IntGauge);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+fn describe(answer: &Answer) -> String {
+    format!("Cosmos DB answers {}: {}", answer.status, answer.message)
+}
+
+fn advice(pause: Pause) -> &'static str {
+    match pause {
+        Pause::SignIn => "Look at cosmos.auth: is the key right, is the identity signed in?",
+        Pause::Forbidden => {
+            "Give the identity the role Cosmos DB Built-in Data Contributor, and look at the account's firewall."
+        }
+        Pause::ContainerMissing => "Look at cosmos.database and cosmos.container.",
+        Pause::PartitionKeyMismatch => "event.partition_key must name the container's partition key paths.",
+        Pause::ClientError => "Microsoft's client refused to send the request; this is likely a defect here.",
+        Pause::UnknownAnswer => "This answer is not known here; please report it.",
+    }
+}

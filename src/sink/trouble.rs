@@ -1,0 +1,115 @@
+//! Lanes that do not get on. What lasts is raised as a condition of the Kafka partition; it is
+//! cleared when the last lane in that trouble gets on or is abandoned.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::observe::health::Health;
+
+/// Trouble shorter than this is nobody's business: retries are part of the day.
+const WORTH_MENTIONING: Duration = Duration::from_secs(5);
+
+/// The troubles of one micro-batch.
+#[derive(Debug)]
+pub(super) struct Troubles<'a> {
+    health: &'a Health,
+    place: String,
+    lanes: Mutex<BTreeMap<&'static str, usize>>,
+}
+
+/// One lane's trouble, if it has any.
+#[derive(Debug)]
+pub(super) struct Trouble<'a> {
+    troubles: &'a Troubles<'a>,
+    since: Option<Instant>,
+    raised: Option<&'static str>,
+}
+
+impl<'a> Troubles<'a> {
+    pub(super) fn new(health: &'a Health, place: String) -> Self {
+        Self { health, place, lanes: Mutex::default() }
+    }
+
+    pub(super) fn lane(&'a self) -> Trouble<'a> {
+        Trouble { troubles: self, since: None, raised: None }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, usize>> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Trouble<'_> {
+    /// The lane did not get on, again.
+    pub(super) fn meets(&mut self, reason: &'static str, detail: &str) {
+        let since = *self.since.get_or_insert_with(Instant::now);
+        if since.elapsed() >= WORTH_MENTIONING {
+            self.holds(reason, detail);
+        }
+    }
+
+    /// The lane is held by something that will not pass by itself.
+    pub(super) fn holds(&mut self, reason: &'static str, detail: &str) {
+        self.since.get_or_insert_with(Instant::now);
+        if self.raised != Some(reason) {
+            self.lower();
+            *self.troubles.lock().entry(reason).or_default() += 1;
+            self.raised = Some(reason);
+        }
+        self.troubles.health.raise(reason, self.troubles.place.clone(), detail);
+    }
+
+    /// The lane got on.
+    pub(super) fn is_over(&mut self) {
+        self.since = None;
+        self.lower();
+    }
+
+    fn lower(&mut self) {
+        let Some(reason) = self.raised.take() else { return };
+        let mut lanes = self.troubles.lock();
+        let left = lanes.get_mut(reason).map_or(0, |count| {
+            *count = count.saturating_sub(1);
+            *count
+        });
+        if left == 0 {
+            self.troubles.health.clear(reason, &self.troubles.place);
+        }
+    }
+}
+
+impl Drop for Trouble<'_> {
+    fn drop(&mut self) {
+        self.lower();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::metrics::Metrics;
+
+    #[test]
+    fn a_condition_is_cleared_when_the_last_lane_gets_on() {
+        let health = Health::new(Metrics::new().unwrap());
+        let troubles = Troubles::new(&health, "t[0]".into());
+        let (mut first, mut second) = (troubles.lane(), troubles.lane());
+        first.holds("throttled", "429");
+        second.holds("throttled", "429");
+        first.is_over();
+        assert!(health.is_raised("throttled", "t[0]"));
+        drop(second);
+        assert!(!health.is_raised("throttled", "t[0]"));
+    }
+
+    #[test]
+    fn short_trouble_is_not_mentioned() {
+        let health = Health::new(Metrics::new().unwrap());
+        let troubles = Troubles::new(&health, "t[0]".into());
+        troubles.lane().meets("timeout", "408");
+        assert_eq!(health.conditions(), []);
+    }
+}

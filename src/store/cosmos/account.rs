@@ -1,0 +1,125 @@
+//! Reading the account's properties.
+//!
+//! Microsoft's client reads them too, but gives no way to ask whether the account has several write
+//! regions; so the one request is made here, signed as the REST interface wants it
+//! (learn.microsoft.com/rest/api/cosmos-db/access-control-on-cosmosdb-resources).
+
+use std::time::{Duration, SystemTime};
+
+use azure_data_cosmos_driver::models::{AccountReference, Credential};
+use serde::Deserialize;
+use url::Url;
+use url::form_urlencoded::byte_serialize;
+
+use super::answer::one_line;
+use super::connection::ConnectError;
+
+const API_VERSION: &str = "2020-07-15";
+const SCOPE: &str = "https://cosmos.azure.com/.default";
+const TIME_LIMIT: Duration = Duration::from_secs(8);
+
+/// What of the account matters here.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Properties {
+    #[serde(default)]
+    pub(super) enable_multiple_write_locations: bool,
+}
+
+/// Why the account could not be read.
+#[derive(Debug)]
+pub(super) enum Problem {
+    SignIn(String),
+    Unreachable(String),
+}
+
+impl Problem {
+    pub(super) fn of(self, endpoint: &Url) -> ConnectError {
+        let endpoint = endpoint.clone();
+        match self {
+            Self::SignIn(message) => ConnectError::SignIn { endpoint, message },
+            Self::Unreachable(message) => ConnectError::Unreachable { endpoint, message },
+        }
+    }
+}
+
+pub(super) async fn read(account: &AccountReference) -> Result<Properties, Problem> {
+    let unreachable = |error: &reqwest::Error| Problem::Unreachable(one_line(&causes(error)));
+    let date = httpdate(SystemTime::now());
+    let authorization = authorization(account.auth(), &date).await?;
+    let client =
+        reqwest::Client::builder().timeout(TIME_LIMIT).build().map_err(|error| unreachable(&error))?;
+    let response = client
+        .get(account.endpoint().clone())
+        .header("authorization", authorization)
+        .header("x-ms-date", date)
+        .header("x-ms-version", API_VERSION)
+        .header("accept", "application/json")
+        .send()
+        .await
+        .map_err(|error| unreachable(&error))?;
+    let status = response.status().as_u16();
+    let body = response.bytes().await.map_err(|error| unreachable(&error))?;
+    if status == 401 || status == 403 {
+        let message = format!("{status}: {}", one_line(&String::from_utf8_lossy(&body)));
+        return Err(Problem::SignIn(message));
+    }
+    if status != 200 {
+        let message = format!("it answers {status}: {}", one_line(&String::from_utf8_lossy(&body)));
+        return Err(Problem::Unreachable(message));
+    }
+    serde_json::from_slice(&body)
+        .map_err(|error| Problem::Unreachable(format!("its properties are not what they should be: {error}")))
+}
+
+async fn authorization(credential: &Credential, date: &str) -> Result<String, Problem> {
+    let (kind, signature) = match credential {
+        Credential::AccountKey(key) => {
+            let text = format!("get\n\n\n{}\n\n", date.to_ascii_lowercase());
+            let signature = azure_core::hmac::hmac_sha256(&text, key)
+                .map_err(|_| Problem::SignIn("the account key is not base64".to_owned()))?;
+            ("master", signature)
+        }
+        Credential::TokenCredential(credential) => {
+            let token = tokio::time::timeout(TIME_LIMIT, credential.get_token(&[SCOPE], None))
+                .await
+                .map_err(|_| Problem::SignIn("no token within eight seconds".to_owned()))?
+                .map_err(|error| Problem::SignIn(one_line(&error.to_string())))?;
+            ("aad", token.token.secret().to_owned())
+        }
+    };
+    Ok(byte_serialize(format!("type={kind}&ver=1.0&sig={signature}").as_bytes()).collect())
+}
+
+/// A time as HTTP writes it: `Sun, 06 Nov 1994 08:49:37 GMT`.
+fn httpdate(time: SystemTime) -> String {
+    chrono::DateTime::<chrono::Utc>::from(time).format("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
+/// An error in our words and what caused it: "connection refused" stands among the causes.
+fn causes(error: &reqwest::Error) -> String {
+    let mut text = match error {
+        error if error.is_timeout() => "no answer in time",
+        error if error.is_connect() => "no connection",
+        _ => "the request failed",
+    }
+    .to_owned();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_date_is_written_as_http_wants_it() {
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+        assert_eq!(httpdate(time), "Sun, 06 Nov 1994 08:49:37 GMT");
+    }
+}
