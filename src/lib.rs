@@ -5,6 +5,8 @@
 //! `cli` → `service` → (`source`, `sink`, `store`, `dead_letter`) → `core`, and `core`, where every
 //! decision is made, knows no clock, socket, task or file. `tests/tidy.rs` keeps it so.
 
+pub mod azure;
 pub mod cli;
 pub mod config;
 pub mod core;
+pub mod kafka;
