@@ -78,11 +78,15 @@ pub fn credential(
     identity: &Identity,
     env: Environment<'_>,
 ) -> Result<Arc<dyn TokenCredential>, CredentialError> {
-    Ok(Arc::new(CachedCredential::new(bare(identity, env)?, Timing::default())))
+    Ok(Arc::new(CachedCredential::new(uncached(identity, env)?, Timing::default())))
 }
 
-/// The SDK's own credential.
-pub(super) fn bare(
+/// The SDK's own credential, for a [`super::TokenCache`] around it.
+///
+/// # Errors
+///
+/// What is missing.
+pub fn uncached(
     identity: &Identity,
     env: Environment<'_>,
 ) -> Result<Arc<dyn TokenCredential>, CredentialError> {

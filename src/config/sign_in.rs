@@ -141,15 +141,13 @@ fn tls(config: &Config, layers: &Layers) -> Option<ConfigError> {
             "false, or nothing: without a sign-in the connection is not encrypted",
             "remove it, or choose the method of an encrypted listener",
         ),
-        (Mtls | WorkloadIdentity, false) => {
-            error("false", "true: this method needs an encrypted connection", "remove it")
-        }
-        (Plain, false) if !is_local(&config.kafka.bootstrap_servers) => error(
-            "false, with the method \"plain\" and a broker on another machine",
-            "true: the password would cross the network in the clear",
+        (Mtls, false) => error("false", "true: certificates need an encrypted connection", "remove it"),
+        (Plain | WorkloadIdentity, false) if !is_local(&config.kafka.bootstrap_servers) => error(
+            "false, with a broker on another machine",
+            "true: the password or token would cross the network in the clear",
             "remove it, and use the brokers' encrypted port",
         ),
-        (Scram | Plain, false) if auth.ca_file.is_some() => error(
+        (Scram | Plain | WorkloadIdentity, false) if auth.ca_file.is_some() => error(
             "false, although kafka.auth.ca_file is set",
             "true: without TLS no certificate is checked",
             "remove it, or remove ca_file",
