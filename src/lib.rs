@@ -5,6 +5,7 @@
 //! `cli` → `service` → (`source`, `sink`, `store`, `dead_letter`) → `core`, and `core`, where every
 //! decision is made, knows no clock, socket, task or file. `tests/tidy.rs` keeps it so.
 
+pub mod azure;
 pub mod cli;
 pub mod config;
 pub mod core;
@@ -12,3 +13,4 @@ pub mod dead_letter;
 pub mod observe;
 pub mod sink;
 pub mod store;
+pub mod kafka;

@@ -16,6 +16,11 @@ impl Span {
     pub const fn from_millis(millis: u64) -> Self {
         Self(Duration::from_millis(millis))
     }
+
+    /// Reads `500ms`, `25s`, `1m 30s`.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        humantime::parse_duration(text).ok().map(Self)
+    }
 }
 
 impl fmt::Display for Span {
@@ -33,7 +38,7 @@ impl Serialize for Span {
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        humantime::parse_duration(&text).map(Self).map_err(|_| {
+        Self::parse(&text).ok_or_else(|| {
             de::Error::invalid_value(de::Unexpected::Str(&text), &"a duration such as \"500ms\" or \"25s\"")
         })
     }
@@ -51,6 +56,13 @@ impl JsonSchema for Span {
 /// A number of bytes, written `64MiB`, `2GB`, or as a plain number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ByteSize(pub u64);
+
+impl ByteSize {
+    /// Reads `64MiB`, `2GB`, `67108864`.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        text.parse::<bytesize::ByteSize>().ok().map(|size| Self(size.as_u64()))
+    }
+}
 
 impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -79,14 +91,9 @@ impl<'de> Deserialize<'de> for ByteSize {
         }
         match Written::deserialize(deserializer)? {
             Written::Number(bytes) => Ok(Self(bytes)),
-            Written::Text(text) => {
-                text.parse::<bytesize::ByteSize>().map(|size| Self(size.as_u64())).map_err(|_| {
-                    de::Error::invalid_value(
-                        de::Unexpected::Str(&text),
-                        &"a size such as \"64MiB\" or \"2GB\"",
-                    )
-                })
-            }
+            Written::Text(text) => Self::parse(&text).ok_or_else(|| {
+                de::Error::invalid_value(de::Unexpected::Str(&text), &"a size such as \"64MiB\" or \"2GB\"")
+            }),
         }
     }
 }

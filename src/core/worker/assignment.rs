@@ -132,7 +132,11 @@ impl Worker {
                         Some(partition.committed.map_or(*offset, |before| before.max(*offset)));
                 }
                 CommitOutcome::TryAgain => {}
-                CommitOutcome::Refused => partition.commit_refused = true,
+                // While it is ours, it may be asked for again: the group may only have moved on to its
+                // next generation. Once it is asked back, there is no next time.
+                CommitOutcome::Refused => {
+                    partition.commit_refused = matches!(partition.phase, Phase::HandingOver { .. });
+                }
             }
         }
     }

@@ -1,0 +1,11 @@
+//! What every Kafka client of this process has in common: where to connect and how to sign in, what
+//! is done with the library's log, and the tokens of OAUTHBEARER.
+
+mod client_config;
+mod context;
+mod oauth;
+mod repeats;
+
+pub use client_config::{SetupError, base, consumer, producer};
+pub use context::Context;
+pub use oauth::tokens;

@@ -1,0 +1,105 @@
+//! What the Kafka client's errors mean for a worker.
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use crate::core::worker::CommitOutcome;
+
+/// What an error of the client asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meaning {
+    /// Something could not be read and was passed over.
+    Unreadable,
+    /// An offset to read does not exist.
+    OffsetGone,
+    /// The client is broken beyond repair.
+    Fatal,
+    /// Kafka cannot be reached; the client keeps trying.
+    Unreachable,
+    /// The sign-in fails; the client keeps trying.
+    SignIn,
+    /// We may not do what we want to do.
+    Forbidden,
+    /// A topic is not there.
+    TopicMissing,
+    /// The group took our partitions because the worker did not poll: a defect here, or a machine
+    /// that stood still.
+    PolledTooLate,
+    /// It passes, or somebody else says what it means.
+    Passing,
+}
+
+impl Meaning {
+    /// What an error that the client returned from polling means.
+    pub fn of(error: &KafkaError) -> Self {
+        if matches!(error, KafkaError::MessageConsumptionFatal(_)) {
+            return Self::Fatal;
+        }
+        match error.rdkafka_error_code() {
+            Some(code) => Self::of_code(code),
+            None => Self::Passing,
+        }
+    }
+
+    /// What an error code means.
+    pub fn of_code(code: RDKafkaErrorCode) -> Self {
+        use RDKafkaErrorCode as Code;
+        match code {
+            Code::BadMessage
+            | Code::BadCompression
+            | Code::InvalidMessage
+            | Code::InvalidMessageSize
+            | Code::MessageSizeTooLarge
+            | Code::UnsupportedCompressionType
+            | Code::NotImplemented => Self::Unreadable,
+            Code::AutoOffsetReset | Code::OffsetOutOfRange => Self::OffsetGone,
+            Code::Fatal => Self::Fatal,
+            Code::BrokerTransportFailure
+            | Code::AllBrokersDown
+            | Code::Resolve
+            | Code::OperationTimedOut
+            | Code::NetworkException => Self::Unreachable,
+            Code::Authentication | Code::SaslAuthenticationFailed | Code::SSL => Self::SignIn,
+            Code::TopicAuthorizationFailed | Code::GroupAuthorizationFailed | Code::ClusterAuthorizationFailed => {
+                Self::Forbidden
+            }
+            Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition => Self::TopicMissing,
+            Code::PollExceeded => Self::PolledTooLate,
+            _ => Self::Passing,
+        }
+    }
+}
+
+/// How a commit ended.
+pub fn commit_outcome(error: Option<RDKafkaErrorCode>) -> CommitOutcome {
+    use RDKafkaErrorCode as Code;
+    match error {
+        None => CommitOutcome::Kept,
+        Some(
+            Code::IllegalGeneration
+            | Code::UnknownMemberId
+            | Code::FencedInstanceId
+            | Code::AssignmentLost
+            | Code::Fenced,
+        ) => CommitOutcome::Refused,
+        Some(_) => CommitOutcome::TryAgain,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_passed_over_is_never_taken_for_something_that_passes() {
+        for code in [RDKafkaErrorCode::BadMessage, RDKafkaErrorCode::BadCompression, RDKafkaErrorCode::NotImplemented] {
+            assert_eq!(Meaning::of(&KafkaError::MessageConsumption(code)), Meaning::Unreadable, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn a_commit_of_another_generation_is_refused_and_one_without_an_answer_is_tried_again() {
+        assert_eq!(commit_outcome(None), CommitOutcome::Kept);
+        assert_eq!(commit_outcome(Some(RDKafkaErrorCode::IllegalGeneration)), CommitOutcome::Refused);
+        assert_eq!(commit_outcome(Some(RDKafkaErrorCode::RequestTimedOut)), CommitOutcome::TryAgain);
+    }
+}

@@ -1,0 +1,9 @@
+//! Kafka, as the place where events come from: one consumer a worker, and what has to be asked of it
+//! besides records.
+
+pub mod consumer;
+pub mod context;
+pub mod errors;
+pub mod lookup;
+pub mod probe;
+pub mod statistics;
