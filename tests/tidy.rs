@@ -85,7 +85,7 @@ fn tree() -> Vec<File> {
 }
 
 fn rust() -> impl Iterator<Item = File> {
-    tree().into_iter().filter(|file| file.path.ends_with(".rs"))
+    tree().into_iter().filter(|file| Path::new(&file.path).extension().is_some_and(|kind| kind == "rs"))
 }
 
 /// The modules of ours that a line imports: `core` of `use crate::core::Key`, and each of
