@@ -41,7 +41,7 @@ java_is_17() {
 java_package() {
   local version
   for version in 21 17 25; do
-    if apt-cache show "openjdk-$version-jre-headless" >/dev/null 2>&1; then
+    if apt-cache policy "openjdk-$version-jre-headless" | grep -q 'Candidate: [0-9]'; then
       printf 'openjdk-%s-jre-headless\n' "$version"
       return
     fi
