@@ -41,7 +41,7 @@ java_is_17() {
 java_package() {
   local version
   for version in 21 17 25; do
-    if apt-cache policy "openjdk-$version-jre-headless" | grep -q 'Candidate: [0-9]'; then
+    if [[ $(apt-cache policy "openjdk-$version-jre-headless") == *"Candidate: "[0-9]* ]]; then
       printf 'openjdk-%s-jre-headless\n' "$version"
       return
     fi
@@ -116,7 +116,7 @@ install_rust() {
   fi
   if have rustup; then
     # With the toolchain file in this directory, `rustc` would install it too, but without a word.
-    rustup toolchain list 2>/dev/null | grep -q "^$wanted" || {
+    [[ $(rustup toolchain list) == *"$wanted"* ]] || {
       say "installing the Rust toolchain $wanted"
       rustup toolchain install "$wanted" --profile minimal --component rustfmt --component clippy
     }
