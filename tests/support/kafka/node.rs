@@ -95,7 +95,7 @@ impl<'a> Layout<'a> {
             .collect();
         let mut listeners = format!("PLAINTEXT://127.0.0.1:{plain}");
         if self.security.is_some() {
-            // `localhost`, because that is what librdkafka checks a certificate's names against.
+            // A name and not the address: certificates are checked against names, as in production.
             let _ = write!(
                 listeners,
                 ",SASL://localhost:{sasl},SASLTLS://localhost:{sasl_tls},MTLS://localhost:{mtls}"
