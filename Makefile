@@ -1,0 +1,32 @@
+# Two commands on a fresh Debian or Ubuntu: `make demo` shows it, `make test` proves it. Both install
+# what they lack first (scripts/setup.sh) and are quick the second time.
+
+SHELL := /bin/bash
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint build clean-cache
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# The development build on purpose: the tests use the same one.
+demo: ## see it work: embedded Kafka and Cosmos DB, the simulator, the service, the verification
+	@scripts/setup.sh demo
+	cargo build --locked
+	cargo run --locked --quiet -- demo $(ARGS)
+
+test: ## every check and every test, with real Kafka brokers
+	@scripts/setup.sh test
+	@scripts/check.sh test
+
+lint: ## the checks alone: form, clippy, licences, shell scripts
+	@scripts/setup.sh lint
+	@scripts/check.sh lint
+
+build: ## the release binary, target/release/streamproc
+	@scripts/setup.sh demo
+	cargo build --locked --release
+
+clean-cache: ## remove what the set-up fetched (.cache)
+	rm -rf .cache

@@ -1,0 +1,97 @@
+#!/usr/bin/env bash
+# Runs the checks one after the other, prints how long each took, and fails at the end if one did.
+#
+#   scripts/check.sh lint    form and rules
+#   scripts/check.sh test    the same, then every test
+#
+# An executable scripts/check-NAME.sh is a stage of its own in both.
+set -uo pipefail
+
+cd "$(dirname "$0")/.." || exit 1
+PATH=$HOME/.cargo/bin:$PWD/.cache/venv/bin:$PATH
+
+stages=() failed=0
+stage() { # stage NAME COMMAND...
+  local name=$1 start=$SECONDS result=ok
+  shift
+  printf '\n== %s\n' "$name"
+  "$@" || {
+    result=FAILED
+    failed=$((failed + 1))
+  }
+  stages+=("$(printf '%5d s  %-6s  %s' $((SECONDS - start)) "$result" "$name")")
+}
+
+documentation() { RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items --quiet; }
+
+dependencies() {
+  local checks=(bans licenses sources) database=https://github.com/RustSec/advisory-db
+  if curl -sSfIL --max-time 10 "$database" >/dev/null 2>&1; then
+    checks+=(advisories)
+  else
+    echo "advisories are left out: $database cannot be reached"
+  fi
+  cargo deny --locked --log-level error check --hide-inclusion-graph "${checks[@]}"
+}
+
+shell_scripts() {
+  local files
+  # Every tracked or new file whose first line names a shell.
+  mapfile -t files < <(git ls-files --cached --others --exclude-standard | while read -r file; do
+    head -n 1 "$file" 2>/dev/null | grep -aqE '^#!.*\b(ba)?sh\b' && printf '%s\n' "$file"
+  done)
+  shellcheck --severity=style "${files[@]}" && echo "${#files[@]} scripts"
+}
+
+# The tests get a directory of their own for temporary files; their guards empty it, and end every
+# process, as soon as a test binary is gone (tests/support/guard.rs).
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+
+tests() { TMPDIR=$scratch cargo test --locked --no-fail-fast; }
+
+nothing_left() {
+  local left process
+  for _ in $(seq 50); do
+    left=$(find "$scratch" -mindepth 1 -maxdepth 1)
+    for process in /proc/[0-9]*; do
+      tr '\0' ' ' 2>/dev/null <"$process/cmdline" | grep -F -e "$scratch" -e "$PWD/target/debug/streamproc" |
+        sed "s|^|${process#/proc/}: |"
+    done >"$scratch.processes"
+    left+=$(cat "$scratch.processes")
+    rm -f "$scratch.processes"
+    [ -n "$left" ] || return 0
+    sleep 0.2
+  done
+  printf 'left behind:\n%s\n' "$left"
+  return 1
+}
+
+case ${1:-} in
+  lint | test) ;;
+  *)
+    echo "usage: scripts/check.sh lint|test" >&2
+    exit 2
+    ;;
+esac
+stage "formatting" cargo fmt --check
+stage "clippy" cargo clippy --locked --all-targets -- -D warnings
+stage "clippy, as the production image is built" cargo clippy --locked --no-default-features -- -D warnings
+stage "documentation" documentation
+stage "dependencies: licences, sources, advisories" dependencies
+stage "shell scripts" shell_scripts
+for script in scripts/check-*.sh; do
+  if [ -x "$script" ]; then stage "$script" "$script"; fi
+done
+if [ "$1" = test ]; then
+  stage "tests" tests
+  stage "nothing is left running or lying about" nothing_left
+fi
+
+printf '\n== stages\n'
+printf '%s\n' "${stages[@]}"
+if [ "$failed" -gt 0 ]; then
+  printf '%d of %d stages failed\n' "$failed" "${#stages[@]}"
+  exit 1
+fi
+printf 'all %d stages passed in %d s\n' "${#stages[@]}" "$SECONDS"

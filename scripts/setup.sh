@@ -1,0 +1,172 @@
+#!/usr/bin/env bash
+# Installs what is missing, and only that: for `make demo`, `make lint` or `make test`.
+#
+#   scripts/setup.sh demo    a C compiler, OpenSSL's headers, Rust
+#   scripts/setup.sh lint    the same, and the tools of the checks
+#   scripts/setup.sh test    the same, and Java, Maven, Apache Kafka, Python clients
+#
+# System packages come by apt-get (as root, or through sudo), Rust by rustup, the rest goes to
+# .cache/ in this directory. A second run finds everything there and installs nothing.
+set -euo pipefail
+
+cd "$(dirname "$0")/.."
+root=$PWD
+cache=$root/.cache
+purpose=${1:-}
+PATH=$HOME/.cargo/bin:$PATH
+
+say() { printf 'setup: %s\n' "$*"; }
+fail() {
+  printf 'setup: %s\n' "$@" >&2
+  exit 1
+}
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# --- system packages -------------------------------------------------------------------------
+
+missing=()
+need() { # need PACKAGE COMMAND...: the package is missing when the command fails
+  local package=$1
+  shift
+  "$@" >/dev/null 2>&1 || missing+=("$package")
+}
+
+java_is_17() {
+  local version
+  version=$("${JAVA:-java}" -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p')
+  [ "${version:-0}" -ge 17 ]
+}
+
+# Releases differ in which Java they have.
+java_package() {
+  local version
+  for version in 21 17 25; do
+    if [[ $(apt-cache policy "openjdk-$version-jre-headless") == *"Candidate: "[0-9]* ]]; then
+      printf 'openjdk-%s-jre-headless\n' "$version"
+      return
+    fi
+  done
+  printf 'default-jre-headless\n'
+}
+
+find_missing() {
+  missing=()
+  # rdkafka compiles librdkafka with its own configure script, which wants a C++ compiler and perl
+  # too, and links OpenSSL; aws-lc needs no more than the C compiler.
+  need gcc have cc
+  need g++ have c++
+  need libc6-dev test -e /usr/include/stdio.h
+  need make have make
+  need perl have perl
+  need pkg-config have pkg-config
+  need libssl-dev pkg-config --exists openssl
+  need curl have curl
+  need ca-certificates test -e /etc/ssl/certs/ca-certificates.crt
+  if [ "$purpose" != demo ]; then
+    need git have git
+    need python3-venv python3 -c 'import venv, ensurepip'
+  fi
+  if [ "$purpose" = test ]; then
+    need openssl have openssl
+    need java java_is_17
+    need maven have mvn
+  fi
+}
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then
+    "$@"
+  else
+    sudo "$@"
+  fi
+}
+
+install_packages() {
+  find_missing
+  [ ${#missing[@]} -gt 0 ] || return 0
+  have apt-get || fail "this system has no apt-get; please install by its own means: ${missing[*]}"
+  [ "$(id -u)" = 0 ] || have sudo || fail "neither root nor sudo; ask someone to run:" \
+    "  apt-get install ${missing[*]/#java/openjdk-17-jre-headless}"
+  say "fetching the list of packages"
+  as_root apt-get update -qq
+  local packages=() package
+  for package in "${missing[@]}"; do
+    [ "$package" != java ] || package=$(java_package)
+    packages+=("$package")
+  done
+  say "installing ${packages[*]}"
+  as_root env DEBIAN_FRONTEND=noninteractive \
+    apt-get install -y -qq --no-install-recommends "${packages[@]}" >"$cache/apt.log" 2>&1 ||
+    fail "apt-get failed; the end of $cache/apt.log:" "$(tail -n 20 "$cache/apt.log")"
+  find_missing
+  [ ${#missing[@]} = 0 ] || fail "installed, but still not usable: ${missing[*]}"
+}
+
+# --- Rust ------------------------------------------------------------------------------------
+
+install_rust() {
+  local wanted version
+  wanted=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
+  if ! have cargo; then
+    say "installing Rust by rustup"
+    curl --proto '=https' --tlsv1.2 -sSf --retry 2 https://sh.rustup.rs -o "$cache/rustup-init.sh" ||
+      fail "https://sh.rustup.rs cannot be reached; please install Rust $wanted with rustfmt and clippy" \
+        "by other means (https://www.rust-lang.org/tools/install, or the package rustup) and run this again"
+    sh "$cache/rustup-init.sh" -y -q --profile minimal --default-toolchain none --no-modify-path
+  fi
+  if have rustup; then
+    # With the toolchain file in this directory, `rustc` would install it too, but without a word.
+    [[ $(rustup toolchain list) == *"$wanted"* ]] || {
+      say "installing the Rust toolchain $wanted"
+      rustup toolchain install "$wanted" --profile minimal --component rustfmt --component clippy
+    }
+  else
+    version=$(rustc --version | sed 's/rustc \([0-9.]*\).*/\1/')
+    [ "$(printf '%s\n%s\n' "$wanted" "$version" | sort -V | head -n 1)" = "$wanted" ] ||
+      fail "found Rust $version and no rustup; please install Rust $wanted or later (https://rustup.rs)"
+  fi
+}
+
+# --- into .cache -----------------------------------------------------------------------------
+
+# done_for STAMP FILE...: whether STAMP was made from these very files.
+done_for() {
+  local stamp=$1
+  shift
+  [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$(cat "$@" | cksum)" ]
+}
+
+install_tools() {
+  local stamp=$cache/venv/.done lists=(tests/python/requirements.txt scripts/requirements.txt)
+  done_for "$stamp" "${lists[@]}" && return
+  say "installing Python clients and the tools of the checks to .cache/venv"
+  rm -rf "$cache/venv"
+  python3 -m venv "$cache/venv"
+  "$cache/venv/bin/pip" install --quiet --disable-pip-version-check \
+    -r "${lists[0]}" -r "${lists[1]}"
+  cat "${lists[@]}" | cksum >"$stamp"
+}
+
+install_kafka() {
+  local stamp=$cache/kafka/.done
+  done_for "$stamp" tests/kafka/pom.xml && return
+  say "fetching Apache Kafka (55 MB) to .cache/kafka"
+  rm -rf "$cache/kafka"
+  mkdir -p "$cache/kafka"
+  mvn -q -B -f tests/kafka/pom.xml -Dmaven.repo.local="$cache/maven" dependency:copy-dependencies \
+    -DincludeScope=runtime -DoutputDirectory="$cache/kafka/libs" >"$cache/mvn.log" 2>&1 ||
+    fail "Maven failed; the end of $cache/mvn.log:" "$(tail -n 20 "$cache/mvn.log")"
+  rm -rf "$cache/maven"
+  cksum <tests/kafka/pom.xml >"$stamp"
+}
+
+case $purpose in
+  demo | lint | test) ;;
+  *) fail "usage: scripts/setup.sh demo|lint|test" ;;
+esac
+mkdir -p "$cache"
+install_packages
+install_rust
+[ "$purpose" = demo ] || install_tools
+[ "$purpose" != test ] || install_kafka
+say "ready for 'make $purpose'"

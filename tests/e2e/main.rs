@@ -1,0 +1,13 @@
+//! End to end: the service as a process, against real Kafka brokers. One binary, because linking
+//! one is cheaper than linking many and because its tests share a broker.
+//!
+//! `cargo test --test e2e kafka_smoke` runs one module of it, and Kafka starts only for a test that
+//! asks for it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod harness_smoke;
+mod kafka_smoke;
+mod sign_in_smoke;
+#[path = "../support/mod.rs"]
+mod support;
