@@ -40,7 +40,7 @@ enum Command {
     Run,
     /// Run an embedded Kafka and Cosmos DB on this machine, to try a configuration or a producer.
     #[cfg(feature = "sandbox")]
-    Sandbox(sandbox::SandboxArgs),
+    Sandbox(Box<sandbox::SandboxArgs>),
 }
 
 /// Runs the command that the arguments name.
@@ -52,6 +52,6 @@ pub fn main() -> ExitCode {
             ExitCode::from(FAILED)
         }
         #[cfg(feature = "sandbox")]
-        Command::Sandbox(args) => sandbox::run(args),
+        Command::Sandbox(args) => sandbox::run(*args),
     }
 }

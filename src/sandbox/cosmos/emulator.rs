@@ -109,10 +109,8 @@ impl Emulator {
         let path = self.named_path(&call.path).await?;
         let is_coarse = container_path(&path).is_some_and(|container| self.coarse.contains(container));
         let mut headers = Cow::Borrowed(&call.headers);
-        if is_coarse {
-            if let Err(refusal) = ranges::translate(call, headers.to_mut()) {
-                return Ok(refusal);
-            }
+        if is_coarse && let Err(refusal) = ranges::translate(call, headers.to_mut()) {
+            return Ok(*refusal);
         }
         let mut answer = self.send(&call.method, &path, call.query.as_deref(), &headers, &call.body).await?;
         if call.kind == Kind::Metadata && call.method != Method::GET {
@@ -147,7 +145,7 @@ impl Emulator {
     ///
     /// The emulator lets its caller choose either the number of partitions or the unique keys: the number
     /// only through its store, unique keys only through the REST API, which makes four partitions. So it
-    /// is created through the REST API, and its partitions are split until there are enough.
+    /// is created through the REST API, and its partitions are divided until there are enough.
     pub(super) async fn create_container(
         &self,
         database: &str,
@@ -173,16 +171,16 @@ impl Emulator {
         let answer = self.send(&Method::POST, &path, None, &headers, &body.to_string().into()).await?;
         ensure!(answer.status.is_success(), "container {name}: {}", message(&answer));
         self.names().clear();
-        let split = self.split(database, name, shape.physical_partitions).await;
-        split.with_context(|| format!("container {name}"))?;
+        let divided = self.divide(database, name, shape.physical_partitions).await;
+        divided.with_context(|| format!("container {name}"))?;
         if shape.physical_partitions > ranges::SHOWN {
             self.coarse.add(format!("{path}/{name}"));
         }
         Ok(())
     }
 
-    /// Halves partitions, the oldest first, until there are `wanted`.
-    async fn split(&self, database: &str, container: &str, wanted: u32) -> anyhow::Result<()> {
+    /// Halves partitions, the oldest first, or joins neighbours, until there are `wanted`.
+    async fn divide(&self, database: &str, container: &str, wanted: u32) -> anyhow::Result<()> {
         let store = self.store();
         let path = format!("dbs/{database}/colls/{container}/pkranges");
         let answer = self.send(&Method::GET, &path, None, &HeaderMap::new(), &Bytes::new()).await?;
@@ -190,12 +188,17 @@ impl Emulator {
         let mut partitions: VecDeque<u32> =
             ranges.ranges.iter().map(|range| range.id.parse()).collect::<Result<_, _>>()?;
         while partitions.len() < wanted as usize {
-            let Some(partition) = partitions.pop_front() else { bail!("it has no partition") };
-            let middle = store.midpoint_split_epk(database, container, partition)?;
-            let halves = store
-                .split_partition_and_wait(database, container, partition, middle, Duration::ZERO)
-                .await?;
+            let Some(whole) = partitions.pop_front() else { bail!("it has no partition") };
+            let middle = store.midpoint_split_epk(database, container, whole)?;
+            let halves =
+                store.split_partition_and_wait(database, container, whole, middle, Duration::ZERO).await?;
             partitions.extend(halves);
+        }
+        while partitions.len() > wanted.max(1) as usize {
+            let (Some(left), Some(right)) = (partitions.pop_front(), partitions.pop_front()) else { break };
+            let joined =
+                store.merge_partitions_and_wait(database, container, left, right, Duration::ZERO).await?;
+            partitions.push_front(joined);
         }
         Ok(())
     }
@@ -212,10 +215,11 @@ impl Emulator {
         if let Some(name) = self.name_of(&segments[1]).await? {
             segments[1] = name;
         }
-        if segments.len() > 3 && is_id(&segments, 3, "colls", 12) {
-            if let Some(name) = self.name_of(&segments[3]).await? {
-                segments[3] = name;
-            }
+        if segments.len() > 3
+            && is_id(&segments, 3, "colls", 12)
+            && let Some(name) = self.name_of(&segments[3]).await?
+        {
+            segments[3] = name;
         }
         Ok(segments.join("/").into())
     }

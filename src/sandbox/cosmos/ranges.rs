@@ -55,10 +55,10 @@ impl CoarseContainers {
 /// # Errors
 ///
 /// The answer to a change feed.
-pub(super) fn translate(call: &Call, headers: &mut HeaderMap) -> Result<(), Answer> {
+pub(super) fn translate(call: &Call, headers: &mut HeaderMap) -> Result<(), Box<Answer>> {
     // The list of key ranges is asked for as a change feed, too.
     if call.kind == Kind::ReadFeed && headers.contains_key("a-im") {
-        return Err(Answer::error(
+        return Err(Box::new(Answer::error(
             StatusCode::NOT_IMPLEMENTED,
             0,
             "NotImplemented",
@@ -66,7 +66,7 @@ pub(super) fn translate(call: &Call, headers: &mut HeaderMap) -> Result<(), Answ
                 "This container has more than {SHOWN} physical partitions, and there the sandbox has no \
                  change feed. Start it with --physical-partitions {SHOWN}."
             ),
-        ));
+        )));
     }
     headers.remove("x-ms-session-token");
     if !matches!(call.kind, Kind::Query | Kind::ReadFeed) {

@@ -131,10 +131,10 @@ impl Service {
             }
             _ => None,
         };
-        if let Some((throughput, container, key)) = budget {
-            if let Err(wait) = throughput.admit(container, key, Instant::now()) {
-                return throttled(wait);
-            }
+        if let Some((throughput, container, key)) = budget
+            && let Err(wait) = throughput.admit(container, key, Instant::now())
+        {
+            return throttled(wait);
         }
         let answer = match self.emulator.execute(call).await {
             Ok(answer) => answer,

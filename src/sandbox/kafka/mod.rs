@@ -2,7 +2,7 @@
 //!
 //! The mock's brokers listen on ports of their own choosing and name them in their metadata; a forwarder
 //! gives people one address to start from. The mock drops the oldest records beyond 5 MB or 100,000
-//! message sets a partition without a word (rdkafka_mock.c, librdkafka 2.12.1), so [`watch`] looks out
+//! message sets a partition without a word (`rdkafka_mock.c`, librdkafka 2.12.1), so [`watch`] looks out
 //! for records that went unread. docs/sandbox.md says where else it differs from Kafka.
 
 mod watch;
@@ -65,7 +65,7 @@ impl Topic {
 
 /// Whether the cluster of this id is an embedded Kafka, which lacks much of what a real one does.
 ///
-/// The mock calls itself `mockCluster` and a number (`rd_kafka_mock_cluster_new` in rdkafka_mock.c);
+/// The mock calls itself `mockCluster` and a number (`rd_kafka_mock_cluster_new` in `rdkafka_mock.c`);
 /// Kafka's own ids are 22 characters of base64.
 pub fn is_mock(cluster_id: &str) -> bool {
     cluster_id.starts_with("mockCluster")
