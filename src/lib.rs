@@ -10,7 +10,11 @@ pub mod cli;
 pub mod config;
 pub mod core;
 pub mod dead_letter;
-pub mod observe;
-pub mod sink;
-pub mod store;
 pub mod kafka;
+pub mod observe;
+#[cfg(feature = "sandbox")]
+pub mod sandbox;
+pub mod sink;
+pub mod source;
+pub mod store;
+pub mod worker;

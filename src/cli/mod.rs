@@ -3,6 +3,9 @@
 //! Exit status, the same for every command: 0 done; 1 it ran and the answer is no, or it failed;
 //! 2 wrong arguments or configuration.
 
+#[cfg(feature = "sandbox")]
+mod sandbox;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -35,6 +38,9 @@ Examples:
 enum Command {
     /// Run the service (the same as no command).
     Run,
+    /// Run an embedded Kafka and Cosmos DB on this machine, to try a configuration or a producer.
+    #[cfg(feature = "sandbox")]
+    Sandbox(Box<sandbox::SandboxArgs>),
 }
 
 /// Runs the command that the arguments name.
@@ -45,5 +51,7 @@ pub fn main() -> ExitCode {
             let _ = (cli.config, Cli::command());
             ExitCode::from(FAILED)
         }
+        #[cfg(feature = "sandbox")]
+        Command::Sandbox(args) => sandbox::run(*args),
     }
 }

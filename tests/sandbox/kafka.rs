@@ -1,0 +1,194 @@
+//! The embedded Kafka as librdkafka's own clients see it, set up as the service sets them up.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
+use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
+use rdkafka::{Offset, TopicPartitionList};
+use streamproc::sandbox::{KafkaOptions, PortTaken, Sandbox, SandboxOptions, Topic, is_mock};
+
+use crate::clients::eventually;
+
+const LONG: Duration = Duration::from_secs(30);
+
+async fn kafka(options: KafkaOptions) -> Sandbox {
+    Sandbox::start(SandboxOptions { kafka: Some(options), cosmos: None }).await.unwrap()
+}
+
+fn producer(sandbox: &Sandbox) -> FutureProducer {
+    ClientConfig::new()
+        .set("bootstrap.servers", sandbox.kafka_bootstrap().unwrap())
+        .set("enable.idempotence", "true")
+        .set("compression.type", "zstd")
+        .set("linger.ms", "5")
+        .create()
+        .unwrap()
+}
+
+fn member(sandbox: &Sandbox, group: &str) -> BaseConsumer {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", sandbox.kafka_bootstrap().unwrap())
+        .set("group.id", group)
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        .set("session.timeout.ms", "6000")
+        .set("enable.auto.commit", "false")
+        .set("auto.offset.reset", "earliest")
+        .create()
+        .unwrap();
+    consumer.subscribe(&["streaming"]).unwrap();
+    consumer
+}
+
+async fn produce(sandbox: &Sandbox, count: usize) {
+    let producer = producer(sandbox);
+    for n in 0..count {
+        let (key, value) = (format!("device-{n}"), format!("event {n}"));
+        let headers = OwnedHeaders::new().insert(Header { key: "n", value: Some(&value) });
+        let record = FutureRecord::to("streaming").key(&key).payload(&value).headers(headers);
+        producer.send(record, LONG).await.unwrap();
+    }
+    producer.flush(LONG).unwrap();
+}
+
+fn committed(consumer: &BaseConsumer, partitions: i32) -> i64 {
+    let mut asked = TopicPartitionList::new();
+    asked.add_partition_range("streaming", 0, partitions - 1);
+    let committed = consumer.committed_offsets(asked, LONG).unwrap();
+    let offsets = committed.elements().into_iter().map(|partition| partition.offset());
+    offsets.filter_map(|offset| if let Offset::Offset(at) = offset { Some(at) } else { None }).sum()
+}
+
+#[tokio::test]
+async fn the_topics_are_there_and_the_cluster_says_that_it_is_embedded() {
+    let topics = vec![Topic::new("streaming", 3), Topic::new("streaming-dead-letter", 1)];
+    let sandbox = kafka(KafkaOptions { topics, ..KafkaOptions::default() }).await;
+    let producer = producer(&sandbox);
+    let metadata = producer.client().fetch_metadata(None, LONG).unwrap();
+    let topics: BTreeSet<(&str, usize)> =
+        metadata.topics().iter().map(|topic| (topic.name(), topic.partitions().len())).collect();
+    assert_eq!(topics, [("streaming", 3), ("streaming-dead-letter", 1)].into());
+    assert!(is_mock(&producer.client().fetch_cluster_id(LONG).unwrap()));
+    sandbox.stop().await;
+}
+
+/// Both members of a cooperative group get partitions, every record of an idempotent, compressing
+/// producer arrives once with its headers, and commits are kept.
+#[tokio::test]
+async fn two_members_of_a_cooperative_group_share_the_partitions_and_commit() {
+    let sandbox = kafka(KafkaOptions::default()).await;
+    produce(&sandbox, 200).await;
+    let members = [member(&sandbox, "streamproc"), member(&sandbox, "streamproc")];
+    let read = tokio::task::spawn_blocking(move || {
+        let started = Instant::now();
+        let mut seen = BTreeSet::new();
+        let mut by_member = [0, 0];
+        while seen.len() < 200 && started.elapsed() < LONG {
+            for (consumer, count) in members.iter().zip(&mut by_member) {
+                let Some(record) = consumer.poll(Duration::from_millis(5)) else { continue };
+                let record = record.unwrap();
+                let value = record.payload_view::<str>().unwrap().unwrap().to_owned();
+                let header = record.headers().unwrap().get(0);
+                assert_eq!((header.key, header.value), ("n", Some(value.as_bytes())));
+                assert!(record.timestamp().to_millis().unwrap() > 0);
+                assert!(seen.insert(value), "read twice");
+                consumer.commit_message(&record, CommitMode::Sync).unwrap();
+                *count += 1;
+            }
+        }
+        assert!(by_member.iter().all(|count| *count > 0), "one member read everything: {by_member:?}");
+        assert_eq!(committed(&members[0], 6), 200);
+    });
+    read.await.unwrap();
+    assert_eq!(sandbox.dropped_unread(), []);
+    sandbox.stop().await;
+}
+
+#[tokio::test]
+async fn a_member_that_leaves_hands_its_partitions_over_and_its_commits_stay() {
+    let sandbox = kafka(KafkaOptions::default()).await;
+    produce(&sandbox, 50).await;
+    let (first, second) = (member(&sandbox, "streamproc"), member(&sandbox, "streamproc"));
+    let handed_over = tokio::task::spawn_blocking(move || {
+        let started = Instant::now();
+        let assigned = |consumer: &BaseConsumer| {
+            let _ = consumer.poll(Duration::from_millis(5));
+            consumer.assignment().unwrap().count()
+        };
+        while (assigned(&first), assigned(&second)) != (3, 3) {
+            assert!(started.elapsed() < LONG, "never shared evenly");
+        }
+        let mut place = TopicPartitionList::new();
+        for partition in second.assignment().unwrap().elements() {
+            place.add_partition_offset("streaming", partition.partition(), Offset::Offset(1)).unwrap();
+        }
+        second.commit(&place, CommitMode::Sync).unwrap();
+        drop(second);
+        let left = Instant::now();
+        while assigned(&first) != 6 {
+            assert!(left.elapsed() < LONG, "never handed over");
+        }
+        assert_eq!(committed(&first, 6), 3);
+    });
+    handed_over.await.unwrap();
+    sandbox.stop().await;
+}
+
+#[tokio::test]
+async fn records_that_the_mock_drops_before_the_group_has_read_them_are_told() {
+    let topics = vec![Topic::new("streaming", 1)];
+    let sandbox = kafka(KafkaOptions { topics, ..KafkaOptions::default() }).await;
+    let producer: FutureProducer = ClientConfig::new()
+        .set("bootstrap.servers", sandbox.kafka_bootstrap().unwrap())
+        .set("batch.num.messages", "1")
+        .create()
+        .unwrap();
+    let value = "x".repeat(100_000);
+    for _ in 0..80 {
+        producer.send(FutureRecord::<(), _>::to("streaming").payload(&value), LONG).await.unwrap();
+    }
+    let kafka = sandbox.kafka().unwrap();
+    // 8 MB went in and 5 MB are kept.
+    let dropped = eventually("the watch has seen all 80 records", || async {
+        let status = kafka.status();
+        (status.first()?.high == 80).then(|| kafka.dropped_unread())
+    })
+    .await;
+    assert_eq!(dropped.len(), 1);
+    let lost = dropped[0].records;
+    assert!((20..60).contains(&lost), "{lost} of 80");
+    assert_eq!(kafka.status()[0].low, i64::try_from(lost).unwrap());
+    sandbox.stop().await;
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_named() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let options = KafkaOptions { port, ..KafkaOptions::default() };
+    let refused = Sandbox::start(SandboxOptions { kafka: Some(options), cosmos: None }).await.err().unwrap();
+    let named = refused.downcast_ref::<PortTaken>().unwrap();
+    assert_eq!((named.service, named.port), ("Kafka", port));
+}
+
+#[tokio::test]
+async fn the_mock_itself_is_open_for_faults() {
+    let sandbox = kafka(KafkaOptions::default()).await;
+    let kafka = sandbox.kafka().unwrap();
+    let down = kafka.with_mock(|mock| mock.broker_down(-1)).await.unwrap();
+    assert!(down.is_ok());
+    let producer: FutureProducer = ClientConfig::new()
+        .set("bootstrap.servers", sandbox.kafka_bootstrap().unwrap())
+        .set("message.timeout.ms", "500")
+        .create()
+        .unwrap();
+    let record = FutureRecord::<(), _>::to("streaming").payload("x");
+    let failed = producer.send(record, LONG).await.unwrap_err().0;
+    assert!(matches!(failed, KafkaError::MessageProduction(_)), "{failed}");
+    kafka.with_mock(|mock| mock.broker_up(-1)).await.unwrap().unwrap();
+    produce(&sandbox, 1).await;
+    sandbox.stop().await;
+}
