@@ -94,6 +94,11 @@ impl Ledger {
         self.barrier = barrier;
     }
 
+    /// The offset of the oldest record that is not settled.
+    pub fn oldest_unsettled(&self) -> Option<Offset> {
+        self.open.front().map(|entry| entry.offset)
+    }
+
     /// The timestamp of the oldest record that is not settled, in milliseconds since 1970.
     pub fn oldest_timestamp_millis(&self) -> Option<i64> {
         self.open.front().and_then(|entry| entry.timestamp_millis)

@@ -67,7 +67,7 @@ impl<'a> Letter<'a> {
     pub fn reference(&self) -> Envelope<'a> {
         let mut envelope = self.envelope();
         let value = envelope.value.take().unwrap_or_default();
-        let digest = Sha256::digest(value).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let digest = hex(&Sha256::digest(value));
         let mut add = |name: &str, value: String| {
             envelope.headers.push((name.to_owned(), Some(value.into_bytes())));
         };
@@ -76,6 +76,12 @@ impl<'a> Letter<'a> {
         add("streamproc-value-sha256", digest);
         envelope
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    const DIGITS: [char; 16] =
+        ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
+    bytes.iter().flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]).collect()
 }
 
 #[cfg(test)]

@@ -21,7 +21,6 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-#[allow(unused_imports)]
 pub(crate) use self::backoff::Backoff;
 use self::gate::Gate;
 use self::limits::Limits;

@@ -18,7 +18,7 @@ use super::errors::commit_outcome;
 use super::statistics::Statistics;
 use crate::core::kafka::{Offset, TopicPartition};
 use crate::core::worker::CommitOutcome;
-use crate::kafka::context::SignIn;
+use crate::kafka::Context;
 
 /// Something the client told.
 #[derive(Debug)]
@@ -40,17 +40,17 @@ pub enum Notice {
 
 /// The context of a worker's consumer.
 pub struct WorkerContext {
-    sign_in: SignIn,
+    base: Context,
     notices: Mutex<Vec<Notice>>,
     last_error: Mutex<String>,
     closing: AtomicBool,
 }
 
 impl WorkerContext {
-    /// A context that signs in like this.
-    pub fn new(sign_in: SignIn) -> Self {
+    /// A context that logs and signs in as `base` does.
+    pub fn new(base: Context) -> Self {
         Self {
-            sign_in,
+            base,
             notices: Mutex::default(),
             last_error: Mutex::default(),
             closing: AtomicBool::new(false),
@@ -85,7 +85,7 @@ impl ClientContext for WorkerContext {
     const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        self.sign_in.log(level, facility, message);
+        self.base.log(level, facility, message);
     }
 
     fn stats_raw(&self, json: &[u8]) {
@@ -95,12 +95,13 @@ impl ClientContext for WorkerContext {
         }
     }
 
-    fn error(&self, _: KafkaError, reason: &str) {
+    fn error(&self, error: KafkaError, reason: &str) {
         reason.clone_into(&mut lock(&self.last_error));
+        self.base.error(error, reason);
     }
 
-    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
-        self.sign_in.token()
+    fn generate_oauth_token(&self, config: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        self.base.generate_oauth_token(config)
     }
 }
 
@@ -108,7 +109,11 @@ impl ConsumerContext for WorkerContext {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, kind: RDKafkaRespErr, list: &mut TopicPartitionList) {
         let assigned = kind == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
         if self.closing.load(Ordering::Relaxed) {
-            let answered = if assigned { consumer.incremental_assign(list) } else { consumer.incremental_unassign(list) };
+            let answered = if assigned {
+                consumer.incremental_assign(list)
+            } else {
+                consumer.incremental_unassign(list)
+            };
             // An empty or lost assignment cannot be given up in part.
             if answered.is_err() {
                 let _ = consumer.unassign();

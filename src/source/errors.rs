@@ -59,9 +59,9 @@ impl Meaning {
             | Code::OperationTimedOut
             | Code::NetworkException => Self::Unreachable,
             Code::Authentication | Code::SaslAuthenticationFailed | Code::SSL => Self::SignIn,
-            Code::TopicAuthorizationFailed | Code::GroupAuthorizationFailed | Code::ClusterAuthorizationFailed => {
-                Self::Forbidden
-            }
+            Code::TopicAuthorizationFailed
+            | Code::GroupAuthorizationFailed
+            | Code::ClusterAuthorizationFailed => Self::Forbidden,
             Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition => Self::TopicMissing,
             Code::PollExceeded => Self::PolledTooLate,
             _ => Self::Passing,
@@ -91,7 +91,9 @@ mod tests {
 
     #[test]
     fn what_was_passed_over_is_never_taken_for_something_that_passes() {
-        for code in [RDKafkaErrorCode::BadMessage, RDKafkaErrorCode::BadCompression, RDKafkaErrorCode::NotImplemented] {
+        for code in
+            [RDKafkaErrorCode::BadMessage, RDKafkaErrorCode::BadCompression, RDKafkaErrorCode::NotImplemented]
+        {
             assert_eq!(Meaning::of(&KafkaError::MessageConsumption(code)), Meaning::Unreadable, "{code:?}");
         }
     }

@@ -81,7 +81,8 @@ impl<C: ConsumerContext + 'static> Lookup<C> {
             TopicStart::Known => {
                 for (name, epoch) in entries {
                     let (low, high) = self.limits(name)?;
-                    let known = usize::try_from(name.partition).ok().and_then(|index| committed.get(index).copied());
+                    let known =
+                        usize::try_from(name.partition).ok().and_then(|index| committed.get(index).copied());
                     let begin = partition_start(known.flatten(), low, high, self.out_of_range);
                     starts.found.push((name.clone(), *epoch, begin));
                 }
@@ -93,7 +94,9 @@ impl<C: ConsumerContext + 'static> Lookup<C> {
                 starts.ask_again = true;
             }
             TopicStart::Fail => {
-                starts.found.extend(entries.iter().map(|(name, epoch)| (name.clone(), *epoch, refused_start())));
+                starts
+                    .found
+                    .extend(entries.iter().map(|(name, epoch)| (name.clone(), *epoch, refused_start())));
             }
         }
         Ok(())
@@ -116,7 +119,9 @@ impl<C: ConsumerContext + 'static> Lookup<C> {
             list.add_partition_offset(topic, partition, KafkaOffset::Offset(offset.0))
                 .map_err(asked(format!("the start of {topic}[{partition}]")))?;
         }
-        self.consumer.commit(&list, CommitMode::Sync).map_err(asked(format!("committing the starts of {topic}")))?;
+        self.consumer
+            .commit(&list, CommitMode::Sync)
+            .map_err(asked(format!("committing the starts of {topic}")))?;
         tracing::info!(topic, partitions = count, start = ?self.first, "the group is new to the topic: starts committed");
         for (name, epoch) in entries {
             if let Some(offset) = picked.get(&name.partition) {
@@ -174,7 +179,11 @@ where
 }
 
 /// What the group has committed for each partition of a topic.
-pub fn committed<C, K: Consumer<C>>(consumer: &K, topic: &str, count: i32) -> Result<Vec<Option<Offset>>, LookupError>
+pub fn committed<C, K: Consumer<C>>(
+    consumer: &K,
+    topic: &str,
+    count: i32,
+) -> Result<Vec<Option<Offset>>, LookupError>
 where
     C: ConsumerContext,
 {

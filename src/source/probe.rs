@@ -24,7 +24,11 @@ const SEARCH: Duration = Duration::from_secs(5);
 
 /// Reads a partition from a place until it is clear whether records can be read there. The consumer
 /// must have `enable.partition.eof` set and be used for nothing else.
-pub fn probe<C: ConsumerContext>(consumer: &BaseConsumer<C>, name: &TopicPartition, place: Offset) -> Finding {
+pub fn probe<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    name: &TopicPartition,
+    place: Offset,
+) -> Finding {
     let mut list = TopicPartitionList::new();
     let added = list.add_partition_offset(&name.topic, name.partition, KafkaOffset::Offset(place.0));
     if added.and_then(|()| consumer.assign(&list)).is_err() {

@@ -96,7 +96,7 @@ impl Worker {
     pub(super) fn lose(&mut self, names: &[TopicPartition]) {
         for name in names {
             let Some(partition) = self.remove(name) else { continue };
-            if partition.in_flight {
+            if partition.in_flight.is_some() {
                 self.effects.push(Effect::Abandon(name.clone(), partition.epoch));
             }
             if matches!(partition.phase, Phase::Held { .. }) {

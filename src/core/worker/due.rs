@@ -107,7 +107,7 @@ impl Worker {
         for (topic, partitions) in &mut self.topics {
             for (number, partition) in partitions {
                 let Phase::HandingOver { deadline } = partition.phase else { continue };
-                if now >= deadline && std::mem::take(&mut partition.in_flight) {
+                if now >= deadline && partition.in_flight.take().is_some() {
                     let name = TopicPartition { topic: Arc::clone(topic), partition: *number };
                     abandoned.push(Effect::Abandon(name, partition.epoch));
                 }

@@ -99,12 +99,7 @@ impl Worker {
                     partition.ledger.settle(&settlements);
                 }
             }
-            Input::Ended { partition, epoch } => {
-                let settings = self.settings.clone();
-                if let Some(partition) = self.present(&partition, epoch) {
-                    partition.ended(now, &settings);
-                }
-            }
+            Input::Ended { partition, epoch } => self.ended(&partition, epoch, now),
             Input::Committed(answers) => self.committed(&answers),
             Input::Unreadable => self.unreadable(now),
             Input::Probed(findings) => self.probed(&findings, now),

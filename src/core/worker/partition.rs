@@ -94,8 +94,8 @@ pub(super) struct Partition {
     pub(super) committed: Option<Offset>,
     /// Kafka will not take a commit for this assignment any more.
     pub(super) commit_refused: bool,
-    /// Whether a micro-batch is being written.
-    pub(super) in_flight: bool,
+    /// The last offset of the micro-batch that is being written, if there is one.
+    pub(super) in_flight: Option<Offset>,
     /// Places where the client may have passed over records, each to be probed.
     pub(super) doubts: Vec<Offset>,
     pub(super) reprobe_at: Option<Instant>,
@@ -131,7 +131,7 @@ impl Partition {
             ledger: Ledger::new(Offset(0)),
             committed: Some(Offset(0)),
             commit_refused: false,
-            in_flight: false,
+            in_flight: None,
             doubts: Vec::new(),
             reprobe_at: None,
             filling: Records::new(),
@@ -153,7 +153,7 @@ impl Partition {
         self.phase = Phase::Reading;
         self.ledger = Ledger::new(offset);
         self.committed = committed;
-        self.in_flight = false;
+        self.in_flight = None;
         self.doubts.clear();
         self.reprobe_at = None;
         self.paused = false;
@@ -218,22 +218,24 @@ impl Partition {
     ) -> Option<Batch> {
         let opened_at = self.opened_at?;
         let due = now >= opened_at + settings.interval || self.is_full(settings);
-        if !due || self.in_flight || !matches!(self.phase, Phase::Reading) {
+        if !due || self.in_flight.is_some() || !matches!(self.phase, Phase::Reading) {
             return None;
         }
         let records = std::mem::take(&mut self.filling);
         let charge = std::mem::replace(&mut self.charge, self.budget.open(&self.name));
         self.opened_at = None;
-        self.in_flight = true;
+        self.in_flight = records.range().map(|(_, last)| last);
         Some(Batch { partition: name(), epoch: self.epoch, records, opened_at, charge })
     }
 
-    /// The batch in flight is over.
-    pub(super) fn ended(&mut self, now: Instant, settings: &Settings) {
-        self.in_flight = false;
+    /// The batch in flight is over. Gives whether all of its records have ended; if not, whoever
+    /// wrote it broke down.
+    pub(super) fn ended(&mut self, now: Instant, settings: &Settings) -> bool {
+        let last = self.in_flight.take();
         if let Some(since) = self.full_since {
             self.slow = now.duration_since(since) >= settings.patience;
         }
+        last.is_none_or(|last| self.ledger.oldest_unsettled().is_none_or(|oldest| oldest > last))
     }
 
     pub(super) fn appetite(&mut self, now: Instant, settings: &Settings) -> Appetite {
@@ -244,7 +246,7 @@ impl Partition {
         if !self.is_full(settings) {
             self.full_since = None;
             let room = self.filling.is_empty() && self.batch_bytes > self.largest;
-            if self.paused && (room || !self.in_flight) {
+            if self.paused && (room || self.in_flight.is_none()) {
                 self.paused = false;
                 return Appetite::Resume;
             }
@@ -287,17 +289,21 @@ impl Partition {
     }
 
     pub(super) fn waits_only_for_commit(&self) -> bool {
-        matches!(self.phase, Phase::HandingOver { .. }) && !self.in_flight && self.to_commit().is_some()
+        matches!(self.phase, Phase::HandingOver { .. })
+            && self.in_flight.is_none()
+            && self.to_commit().is_some()
     }
 
     pub(super) fn is_handed_over(&self) -> bool {
-        matches!(self.phase, Phase::HandingOver { .. }) && !self.in_flight && self.to_commit().is_none()
+        matches!(self.phase, Phase::HandingOver { .. })
+            && self.in_flight.is_none()
+            && self.to_commit().is_none()
     }
 
     pub(super) fn wake_at(&self, settings: &Settings) -> Option<Instant> {
         match self.phase {
             Phase::Starting => None,
-            Phase::Reading if !self.in_flight => self.opened_at.map(|at| at + settings.interval),
+            Phase::Reading if self.in_flight.is_none() => self.opened_at.map(|at| at + settings.interval),
             Phase::Reading => self.reprobe_at,
             Phase::Held { recheck_at, .. } => Some(recheck_at),
             Phase::HandingOver { deadline } => Some(deadline),

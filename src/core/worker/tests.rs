@@ -416,6 +416,22 @@ fn an_offset_that_is_gone_is_jumped_over_and_counted_if_the_user_wants_so() {
 }
 
 #[test]
+fn records_of_a_batch_whose_writer_broke_down_are_read_again() {
+    let mut bench = Bench::reading(settings());
+    bench.take(0, 10..14);
+    let batch = bench.batch(0);
+    bench.take(0, [14]);
+    bench.settle(&batch, [10, 12]);
+    bench.end(&batch);
+    let effects = bench.after(0);
+    let [Effect::SeekAndResume(_, Offset(11)), Effect::Commit(_)] = effects.as_slice() else {
+        panic!("{effects:?}")
+    };
+    bench.take(0, 11..15);
+    assert_eq!(bench.batch(0).records.range(), Some((Offset(11), Offset(14))));
+}
+
+#[test]
 fn draining_settles_commits_and_says_so_once() {
     let mut bench = Bench::reading(settings());
     bench.take(0, 10..14);

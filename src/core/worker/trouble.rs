@@ -11,6 +11,18 @@ use crate::core::kafka::{Epoch, Offset, TopicPartition};
 use crate::core::settled::Policy;
 
 impl Worker {
+    /// A micro-batch is over. If some of its records have not ended, whoever wrote it broke down:
+    /// they are read again, from behind what is settled.
+    pub(super) fn ended(&mut self, name: &TopicPartition, epoch: Epoch, now: Instant) {
+        let settings = self.settings.clone();
+        let Some(partition) = self.present(name, epoch) else { return };
+        let complete = partition.ended(now, &settings);
+        if !complete && matches!(partition.phase, Phase::Reading) {
+            let (to, committed) = (partition.ledger.frontier(), partition.committed);
+            self.restart(name, to, committed);
+        }
+    }
+
     /// The client has passed over something in one of the partitions. Until it is known in which,
     /// no commit may pass the place where each of them stands.
     pub(super) fn unreadable(&mut self, now: Instant) {
@@ -127,7 +139,7 @@ impl Worker {
         let epoch = Epoch(self.next_epoch);
         let Some(partition) = self.partition_mut(name) else { return };
         let before = std::mem::replace(&mut partition.epoch, epoch);
-        let in_flight = partition.in_flight;
+        let in_flight = partition.in_flight.is_some();
         partition.read_from(to, committed);
         if in_flight {
             self.effects.push(Effect::Abandon(name.clone(), before));

@@ -1,0 +1,103 @@
+//! Making a worker's consumer, with queues that fit the byte budget.
+//!
+//! librdkafka fetches ahead into a queue. What is in there is part of the budget, and is thrown away
+//! when a partition has to be paused, so the queue is small: a fortieth of the budget for all workers
+//! together keeps what is fetched twice well under a tenth. A fetch answers with whole batches of
+//! records, at least one, and a compressed batch is unpacked whole, so a client can hold somewhat
+//! more than its queue: one unpacked answer of `fetch.max.bytes` a broker.
+
+use std::sync::Arc;
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+
+use super::context::WorkerContext;
+use super::statistics;
+use crate::azure::TokenCache;
+use crate::config::Kafka;
+use crate::kafka::{self, Context, SetupError};
+
+/// The consumer of a worker.
+pub type WorkerConsumer = BaseConsumer<WorkerContext>;
+
+/// The least that a client's queue may hold.
+const SMALLEST_QUEUE: u64 = 64 << 10;
+
+/// Which part of the byte budget the queues of all clients take together.
+const QUEUES_PART: u64 = 40;
+
+/// Why there is no consumer.
+#[derive(Debug, thiserror::Error)]
+pub enum ConsumerError {
+    /// Something of the configuration cannot be used.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    /// The client cannot be made.
+    #[error("the Kafka client cannot be made: {0}")]
+    Kafka(#[from] KafkaError),
+}
+
+/// How much one client may fetch ahead, in bytes.
+pub fn queue_bytes(max_bytes: u64, workers: usize) -> u64 {
+    (max_bytes / QUEUES_PART / workers.max(1) as u64).max(SMALLEST_QUEUE)
+}
+
+/// Makes the consumer of a worker and subscribes it.
+pub fn subscribe(
+    kafka: &Kafka,
+    max_bytes: u64,
+    worker: usize,
+    tokens: Option<TokenCache>,
+) -> Result<WorkerConsumer, ConsumerError> {
+    let purpose = format!("worker-{worker}");
+    let queue = queue_bytes(max_bytes, kafka.workers);
+    let mut config = kafka::consumer(kafka, &purpose)?;
+    config
+        .set("statistics.interval.ms", statistics::INTERVAL_MILLIS.to_string())
+        .set("queued.max.messages.kbytes", (queue >> 10).to_string())
+        .set("queued.min.messages", "20000")
+        .set("fetch.max.bytes", queue.to_string())
+        .set("fetch.message.max.bytes", queue.to_string())
+        // How soon a client looks again whether its full queue has room; a second would be the default.
+        .set("fetch.queue.backoff.ms", "10");
+    let context = WorkerContext::new(Context::new(purpose, tokens));
+    let consumer: WorkerConsumer = config.create_with_context(context)?;
+    let topics: Vec<&str> = kafka.topics.iter().map(String::as_str).collect();
+    consumer.subscribe(&topics)?;
+    Ok(consumer)
+}
+
+/// Makes a consumer that reads one place at a time, to see whether it can be read.
+pub fn for_probing(
+    kafka: &Kafka,
+    tokens: Option<TokenCache>,
+) -> Result<BaseConsumer<Context>, ConsumerError> {
+    let mut config = kafka::consumer(kafka, "probe")?;
+    config
+        .set("enable.partition.eof", "true")
+        .set("queued.max.messages.kbytes", (SMALLEST_QUEUE >> 10).to_string())
+        .set("fetch.max.bytes", SMALLEST_QUEUE.to_string())
+        .set("fetch.message.max.bytes", SMALLEST_QUEUE.to_string());
+    Ok(config.create_with_context(Context::new("probe", tokens))?)
+}
+
+/// Makes a consumer for questions only: offsets, limits, sizes of topics. It joins no group, and has
+/// to be polled now and then so that it can renew its sign-in.
+pub fn for_questions(
+    kafka: &Kafka,
+    tokens: Option<TokenCache>,
+) -> Result<Arc<BaseConsumer<Context>>, ConsumerError> {
+    let config = kafka::consumer(kafka, "questions")?;
+    Ok(Arc::new(config.create_with_context(Context::new("questions", tokens))?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_queues_of_all_clients_stay_a_small_part_of_the_budget() {
+        assert_eq!(queue_bytes(64 << 20, 2), (64 << 20) / 80);
+        assert_eq!(queue_bytes(8 << 20, 16), 64 << 10);
+    }
+}

@@ -1,0 +1,16 @@
+//! The workers: threads that own Kafka clients and do what [`crate::core::worker`] decides.
+//!
+//! A worker's thread polls its client, hands records and notices to the state machine, and performs
+//! the effects. It never waits for Cosmos DB, for a token, or for an answer of Kafka: micro-batches
+//! are written on the async runtime, questions are asked on a thread beside it, and both answer
+//! through the worker's inbox.
+
+mod client;
+mod inbox;
+mod jobs;
+mod pool;
+mod settings;
+mod thread;
+
+pub use self::pool::{Pool, Shared};
+pub use self::settings::Settings;

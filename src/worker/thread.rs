@@ -1,0 +1,474 @@
+//! The loop of one worker: poll, apply, perform.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use rdkafka::consumer::Consumer;
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::message::{Headers, Message};
+use smallvec::SmallVec;
+use tokio_util::sync::CancellationToken;
+
+use super::client::Client;
+use super::inbox::Outside;
+use super::jobs::{Job, Jobs};
+use super::pool::{Pulse, Shared};
+use crate::core::kafka::{Epoch, Offset, TopicPartition};
+use crate::core::records::RawRecord;
+use crate::core::worker::{Appetite, Batch, CommitOutcome, Effect, Input, Worker};
+use crate::dead_letter::DeadLetters;
+use crate::observe::metrics::Metrics;
+use crate::sink::{Backoff, Sink};
+use crate::source::consumer;
+use crate::source::context::Notice;
+use crate::source::errors::Meaning;
+use crate::source::statistics::Statistics;
+use crate::store::Store;
+
+/// The most records taken from the client before other things are looked at.
+const BURST: usize = 256;
+
+/// How often the client may say "nothing" before its queue counts as empty: it also says so after
+/// something that was no record.
+const EMPTY_POLLS: usize = 2;
+
+/// One worker.
+pub(super) struct WorkerThread<S, D> {
+    place: String,
+    number: usize,
+    shared: Arc<Shared<S, D>>,
+    pulse: Arc<Pulse>,
+    machine: Worker,
+    client: Option<Client>,
+    reconnect: Backoff,
+    reconnect_at: Option<Instant>,
+    batches: HashMap<(TopicPartition, Epoch), CancellationToken>,
+    statistics: Statistics,
+    owned: usize,
+    delivered_bytes: u64,
+    thrown_away_bytes: u64,
+    done: bool,
+}
+
+impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
+    pub(super) fn new(number: usize, shared: Arc<Shared<S, D>>, pulse: Arc<Pulse>) -> Self {
+        Self {
+            place: format!("worker-{number}"),
+            number,
+            machine: Worker::new(shared.settings.machine.clone(), shared.budget.clone()),
+            shared,
+            pulse,
+            client: None,
+            reconnect: Backoff::new(Duration::from_secs(1), Duration::from_secs(30)),
+            reconnect_at: None,
+            batches: HashMap::new(),
+            statistics: Statistics::default(),
+            owned: 0,
+            delivered_bytes: 0,
+            thrown_away_bytes: 0,
+            done: false,
+        }
+    }
+
+    /// Runs until drained.
+    pub(super) fn run(mut self, outside: Outside, inbox: &Receiver<Input>) {
+        while !self.done {
+            self.pulse.beat();
+            self.keep_a_client(&outside);
+            while let Ok(input) = inbox.try_recv() {
+                self.machine.apply(input, Instant::now());
+            }
+            self.perform(&outside);
+            let appetite = self.machine.appetite(Instant::now());
+            self.perform(&outside);
+            let busy = match appetite {
+                Appetite::Hungry => self.poll(),
+                Appetite::Wait(_) => false,
+            };
+            self.perform(&outside);
+            if !busy && !self.done {
+                let now = Instant::now();
+                let mut until = self.machine.wake_at(now);
+                if let Appetite::Wait(at) = appetite {
+                    until = until.min(at);
+                }
+                std::thread::park_timeout(until.saturating_duration_since(now));
+            }
+        }
+        if let Some(client) = self.client.take() {
+            client.close();
+        }
+        self.count_owned(0);
+    }
+
+    fn keep_a_client(&mut self, outside: &Outside) {
+        if self.client.is_some() || self.reconnect_at.is_some_and(|at| Instant::now() < at) {
+            return;
+        }
+        match self.connect(outside) {
+            Ok(client) => {
+                self.client = Some(client);
+                self.reconnect_at = None;
+                self.shared.health.clear("kafka_client", &self.place);
+            }
+            Err(problem) => {
+                self.reconnect_at = Some(Instant::now() + self.reconnect.next_delay());
+                self.shared.health.raise("kafka_client", self.place.clone(), problem);
+            }
+        }
+    }
+
+    fn connect(&self, outside: &Outside) -> Result<Client, String> {
+        let settings = &self.shared.settings;
+        let mut consumer =
+            consumer::subscribe(&settings.kafka, settings.max_bytes, self.number, settings.tokens.clone())
+                .map_err(|error| error.to_string())?;
+        let waker = outside.clone();
+        consumer.set_nonempty_callback(move || waker.wake());
+        let consumer = Arc::new(consumer);
+        let jobs = Jobs::start(
+            Arc::clone(&consumer),
+            Arc::clone(settings),
+            outside.clone(),
+            self.shared.health.clone(),
+            self.place.clone(),
+        )
+        .map_err(|error| error.to_string())?;
+        Ok(Client { consumer, jobs })
+    }
+
+    /// Takes records and notices from the client. Gives whether there may be more at once.
+    fn poll(&mut self) -> bool {
+        let Some(client) = &self.client else { return false };
+        let consumer = Arc::clone(&client.consumer);
+        let (mut taken, mut empty) = (0, 0);
+        let mut run: Option<(TopicPartition, u64)> = None;
+        let now = Instant::now();
+        while taken < BURST && empty < EMPTY_POLLS {
+            match consumer.poll(Duration::ZERO) {
+                None => empty += 1,
+                Some(Ok(record)) => {
+                    taken += 1;
+                    self.count_consumed(&mut run, record.topic(), record.partition());
+                    let headers: SmallVec<[_; 4]> = record
+                        .headers()
+                        .map(|headers| headers.iter().map(|header| (header.key, header.value)).collect())
+                        .unwrap_or_default();
+                    let raw = RawRecord {
+                        offset: Offset(record.offset()),
+                        timestamp_millis: record.timestamp().to_millis().filter(|millis| *millis >= 0),
+                        key: record.key(),
+                        value: record.payload(),
+                        headers: &headers,
+                    };
+                    self.delivered_bytes +=
+                        (raw.key.map_or(0, <[u8]>::len) + raw.value.map_or(0, <[u8]>::len)) as u64;
+                    if !self.machine.take(record.topic(), record.partition(), &raw, now) {
+                        break;
+                    }
+                }
+                Some(Err(error)) => {
+                    taken += 1;
+                    let reason = consumer.context().last_error();
+                    self.client_error(&error, &reason);
+                    if self.client.is_none() {
+                        break;
+                    }
+                }
+            }
+        }
+        self.flush_consumed(run);
+        for notice in consumer.context().take_notices() {
+            self.notice(notice);
+        }
+        taken > 0
+    }
+
+    fn count_consumed(&self, run: &mut Option<(TopicPartition, u64)>, topic: &str, partition: i32) {
+        match run {
+            Some((name, count)) if name.partition == partition && *name.topic == *topic => *count += 1,
+            _ => {
+                let before = run.replace((TopicPartition::new(topic, partition), 1));
+                self.flush_consumed(before);
+            }
+        }
+    }
+
+    fn flush_consumed(&self, run: Option<(TopicPartition, u64)>) {
+        if let Some((name, count)) = run {
+            let labels = [name.topic.as_ref(), &name.partition.to_string()];
+            self.shared.metrics.events_consumed.with_label_values(&labels).inc_by(count);
+        }
+    }
+
+    fn client_error(&mut self, error: &KafkaError, reason: &str) {
+        let health = &self.shared.health;
+        let brokers = &self.shared.settings.kafka.bootstrap_servers;
+        let now = Instant::now();
+        match Meaning::of(error) {
+            Meaning::Unreadable => {
+                tracing::error!(worker = self.place, %error, reason, "Kafka's client passed over records it cannot read");
+                self.machine.apply(Input::Unreadable, now);
+            }
+            Meaning::OffsetGone => self.machine.apply(Input::OffsetGone, now),
+            Meaning::Fatal => {
+                let fatal = self.client.as_ref().and_then(|client| client.consumer.client().fatal_error());
+                let why = fatal.map_or_else(|| reason.to_owned(), |(code, text)| format!("{code}: {text}"));
+                tracing::error!(worker = self.place, why, "the Kafka client is broken and will be replaced");
+                self.replace_client();
+            }
+            Meaning::Unreachable => {
+                health.raise(
+                    "kafka_unreachable",
+                    self.place.clone(),
+                    format!("Kafka at {brokers}: {reason}"),
+                );
+            }
+            Meaning::SignIn => {
+                self.shared.metrics.auth_failures.with_label_values(&["kafka"]).inc();
+                let detail = format!("Kafka at {brokers} refuses the sign-in: {reason}. Look at kafka.auth.");
+                health.raise("kafka_sign_in", self.place.clone(), detail);
+            }
+            Meaning::Forbidden => {
+                let detail =
+                    format!("{reason}. Look at the rights (ACLs) of this user on the topics and the group.");
+                health.raise("kafka_forbidden", self.place.clone(), detail);
+            }
+            Meaning::TopicMissing => {
+                let detail =
+                    format!("{reason}. Look at kafka.topics; it is looked for again every ten seconds.");
+                health.raise("topic_missing", self.place.clone(), detail);
+            }
+            Meaning::PolledTooLate => {
+                tracing::error!(
+                    worker = self.place,
+                    reason,
+                    "the group has taken our partitions: this worker stood still"
+                );
+            }
+            Meaning::Passing => {
+                tracing::debug!(worker = self.place, %error, reason, "the Kafka client reports an error")
+            }
+        }
+    }
+
+    fn replace_client(&mut self) {
+        self.machine.apply(Input::ClientLost, Instant::now());
+        if let Some(client) = self.client.take() {
+            client.close();
+        }
+        self.statistics = Statistics::default();
+        self.delivered_bytes = 0;
+        self.thrown_away_bytes = 0;
+        self.reconnect_at = Some(Instant::now() + self.reconnect.next_delay());
+    }
+
+    fn notice(&mut self, notice: Notice) {
+        let now = Instant::now();
+        match notice {
+            Notice::Assigned(partitions) => {
+                tracing::info!(worker = self.place, partitions = %list(&partitions), "assigned");
+                self.shared.metrics.rebalances.inc();
+                self.shared.health.clear("topic_missing", &self.place);
+                self.shared.health.clear("kafka_forbidden", &self.place);
+                self.machine.apply(Input::Assigned(partitions), now);
+            }
+            Notice::Revoked { partitions, lost } => {
+                tracing::info!(worker = self.place, partitions = %list(&partitions), lost, "revoked");
+                self.shared.metrics.rebalances.inc();
+                self.machine.apply(Input::Revoked { partitions, lost }, now);
+            }
+            Notice::Committed(answers) => {
+                self.count_commits(&answers);
+                self.machine.apply(Input::Committed(answers), now);
+            }
+            Notice::Statistics(statistics) => {
+                self.statistics = statistics;
+                self.report();
+            }
+        }
+    }
+
+    fn count_commits(&self, answers: &[(TopicPartition, Offset, CommitOutcome)]) {
+        let metrics = &self.shared.metrics;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        for (name, offset, outcome) in answers {
+            if *outcome == CommitOutcome::Kept {
+                Metrics::of_partition(&metrics.committed_offset, name).set(offset.0);
+                Metrics::time_of_partition(&metrics.last_commit_timestamp, name).set(now);
+            } else {
+                metrics.commit_failures.inc();
+            }
+        }
+    }
+
+    /// Once a second: where every partition stands.
+    fn report(&mut self) {
+        let metrics = &self.shared.metrics;
+        let mut prefetched = false;
+        for standing in self.machine.standing() {
+            let name = &standing.partition;
+            if let Some(statistics) = self.statistics.partitions.get(name) {
+                prefetched |= statistics.prefetched;
+                if let Some(lag) = statistics.lag(standing.frontier, standing.unsettled) {
+                    Metrics::of_partition(&metrics.consumer_lag, name).set(lag);
+                }
+            }
+            let oldest = standing.oldest_timestamp_millis.map_or(0.0, |millis| millis as f64 / 1e3);
+            Metrics::time_of_partition(&metrics.oldest_unstored_timestamp, name).set(oldest);
+        }
+        metrics.buffered_bytes.set(i64::try_from(self.shared.budget.used()).unwrap_or(i64::MAX));
+        if self.statistics.connected {
+            self.shared.health.clear("kafka_unreachable", &self.place);
+            self.shared.health.clear("kafka_sign_in", &self.place);
+            self.reconnect.reset();
+        }
+        if !prefetched {
+            // Nothing waits in the client: what was fetched and not delivered was thrown away.
+            let fetched: u64 =
+                self.statistics.partitions.values().map(|partition| partition.fetched_bytes).sum();
+            let thrown_away = fetched.saturating_sub(self.delivered_bytes);
+            metrics.refetched_bytes.inc_by(thrown_away.saturating_sub(self.thrown_away_bytes));
+            self.thrown_away_bytes = self.thrown_away_bytes.max(thrown_away);
+        }
+    }
+
+    fn perform(&mut self, outside: &Outside) {
+        // Performing may bring about more: a commit that cannot even be asked for is answered at once.
+        loop {
+            let effects = self.machine.effects(Instant::now());
+            if effects.is_empty() {
+                break;
+            }
+            for effect in effects {
+                self.perform_one(effect, outside);
+            }
+        }
+        let owned = self.machine.owned();
+        if owned != self.owned {
+            self.count_owned(owned);
+        }
+    }
+
+    fn perform_one(&mut self, effect: Effect, outside: &Outside) {
+        match effect {
+            Effect::Write(batch) => self.write(*batch, outside),
+            Effect::Abandon(name, epoch) => {
+                if let Some(token) = self.batches.remove(&(name, epoch)) {
+                    token.cancel();
+                }
+            }
+            Effect::Commit(offsets) => self.commit(&offsets),
+            Effect::FindStart(wanted) => {
+                let owned = self.machine.standing().map(|standing| standing.partition).collect();
+                self.ask(Job::Starts(wanted, owned));
+            }
+            Effect::ReadRange(wanted) => self.ask(Job::Ranges(wanted)),
+            Effect::Probe(places) => self.ask(Job::Probes(places)),
+            Effect::Assign(partitions) => self.tell("assign", |client| client.assign(&partitions)),
+            Effect::Unassign(partitions) => {
+                self.tell("unassign", |client| client.unassign(&partitions));
+                for name in &partitions {
+                    self.shared.metrics.forget(name);
+                    self.shared.health.clear_place(&name.to_string());
+                }
+            }
+            Effect::Pause(name) => self.tell("pause", |client| client.pause(&name)),
+            Effect::Resume(name) => self.tell("resume", |client| client.resume(&name)),
+            Effect::SeekAndResume(name, to) => self.tell("seek", |client| client.seek_and_resume(&name, to)),
+            Effect::Held(name, hold) => {
+                self.shared.health.raise(hold.as_str(), name.to_string(), hold.to_string());
+            }
+            Effect::Released(name) => self.shared.health.clear_place(&name.to_string()),
+            Effect::Skipped(name, policy, count) => {
+                tracing::error!(partition = %name, policy = policy.as_str(), count, "records were left out by policy");
+                let labels = [name.topic.as_ref(), policy.as_str()];
+                self.shared.metrics.events_skipped.with_label_values(&labels).inc_by(count);
+            }
+            Effect::OutOfRange(name) => {
+                self.shared.metrics.out_of_range.with_label_values(&[name.topic.as_ref()]).inc();
+            }
+            Effect::Drained => self.done = true,
+        }
+    }
+
+    fn write(&mut self, batch: Batch, outside: &Outside) {
+        let (name, epoch) = (batch.partition.clone(), batch.epoch);
+        let abandoned = CancellationToken::new();
+        self.batches.insert((name.clone(), epoch), abandoned.clone());
+        let latest = self.statistics.partitions.get(&name).and_then(|statistics| statistics.end);
+        let (sink, progress) = (Arc::clone(&self.shared.sink), self.shared.progress.clone());
+        let outside = outside.clone();
+        self.shared.runtime.spawn(async move {
+            let ended = Ended { outside: outside.clone(), name: name.clone(), epoch };
+            let report = |settlements| {
+                let partition = name.clone();
+                outside.tell(Input::Settled { partition, epoch, settlements });
+            };
+            if let Some(mut report) = Sink::write(&sink, batch, &report, abandoned).await {
+                report.latest = latest;
+                progress.record(&report);
+            }
+            drop(ended);
+        });
+    }
+
+    fn commit(&mut self, offsets: &[(TopicPartition, Offset)]) {
+        let Some(client) = &self.client else { return };
+        if let Err(error) = client.commit(offsets) {
+            tracing::warn!(worker = self.place, %error, "a commit could not be asked for");
+            let outcome = CommitOutcome::TryAgain;
+            let answers: Vec<_> =
+                offsets.iter().map(|(name, offset)| (name.clone(), *offset, outcome)).collect();
+            self.count_commits(&answers);
+            self.machine.apply(Input::Committed(answers), Instant::now());
+        }
+    }
+
+    fn ask(&self, job: Job) {
+        if let Some(client) = &self.client {
+            client.jobs.ask(job);
+        }
+    }
+
+    fn tell(&self, what: &str, act: impl FnOnce(&Client) -> KafkaResult<()>) {
+        if let Some(client) = &self.client
+            && let Err(error) = act(client)
+        {
+            tracing::warn!(worker = self.place, %error, "the Kafka client refuses to {what}");
+        }
+    }
+
+    fn count_owned(&mut self, owned: usize) {
+        let before = std::mem::replace(&mut self.owned, owned);
+        let assigned = &self.shared.assigned;
+        if owned >= before {
+            assigned.fetch_add(owned - before, Ordering::Relaxed);
+        } else {
+            assigned.fetch_sub(before - owned, Ordering::Relaxed);
+        }
+        let total = i64::try_from(assigned.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
+        self.shared.metrics.assigned_partitions.set(total);
+    }
+}
+
+/// Tells the worker that a micro-batch is over, however its task ends: also when it panics, so that
+/// the partition does not stand still without a word (its unsettled records keep the commit back).
+struct Ended {
+    outside: Outside,
+    name: TopicPartition,
+    epoch: Epoch,
+}
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.outside.tell(Input::Ended { partition: self.name.clone(), epoch: self.epoch });
+    }
+}
+
+fn list(partitions: &[TopicPartition]) -> String {
+    partitions.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}
