@@ -5,6 +5,7 @@
 //! `cli` → `service` → (`source`, `sink`, `store`, `dead_letter`) → `core`, and `core`, where every
 //! decision is made, knows no clock, socket, task or file. `tests/tidy.rs` keeps it so.
 
+pub mod admin;
 pub mod azure;
 pub mod cli;
 pub mod config;
@@ -14,6 +15,7 @@ pub mod kafka;
 pub mod observe;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
+pub mod service;
 pub mod sink;
 pub mod source;
 pub mod store;

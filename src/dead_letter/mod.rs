@@ -2,6 +2,8 @@
 //! to repeat them.
 
 mod envelope;
+pub mod kafka;
+pub mod topic;
 
 use std::future::Future;
 

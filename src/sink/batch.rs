@@ -23,6 +23,9 @@ use crate::observe::metrics::Metrics;
 use crate::observe::progress::BatchReport;
 use crate::store::Store;
 
+/// How many dead letters of one micro-batch may wait for their acknowledgement at once.
+const LETTERS_AT_ONCE: usize = 64;
+
 /// A micro-batch that is being written.
 pub(super) struct Work<'a> {
     pub(super) batch: &'a Batch,
@@ -101,9 +104,11 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
     }
 
     async fn dead_letter_bad_events(&self, work: &Work<'_>) {
-        for (record, bad) in &work.decoded.bad {
-            self.dead_letter(work, *record, bad.reason, &bad.detail, None).await;
-        }
+        futures::stream::iter(&work.decoded.bad)
+            .for_each_concurrent(LETTERS_AT_ONCE, |(record, bad)| {
+                self.dead_letter(work, *record, bad.reason, &bad.detail, None)
+            })
+            .await;
     }
 
     /// Sends a record to the dead letters and settles it once they have it.

@@ -8,9 +8,11 @@
 mod client;
 mod inbox;
 mod jobs;
+mod ownership;
 mod pool;
 mod settings;
 mod thread;
 
+pub use self::ownership::Ownership;
 pub use self::pool::{Pool, Shared};
 pub use self::settings::Settings;

@@ -1,12 +1,13 @@
 //! The workers of a process.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
 use super::inbox::Outside;
+use super::ownership::Ownership;
 use super::settings::Settings;
 use super::thread::WorkerThread;
 use crate::core::budget::Budget;
@@ -26,8 +27,8 @@ pub struct Shared<S, D> {
     pub sink: Arc<Sink<S, D>>,
     /// The byte budget for records.
     pub budget: Budget,
-    /// How many partitions the process owns.
-    pub assigned: Arc<AtomicUsize>,
+    /// Which partitions the process owns.
+    pub ownership: Ownership,
     /// The runtime that writes.
     pub runtime: tokio::runtime::Handle,
     /// What is counted.
@@ -67,7 +68,7 @@ impl Pulse {
 struct Member {
     outside: Arc<Mutex<Option<Outside>>>,
     pulse: Arc<Pulse>,
-    ended: Option<oneshot::Receiver<()>>,
+    ended: Mutex<Option<oneshot::Receiver<()>>>,
 }
 
 /// The workers of a process.
@@ -95,7 +96,7 @@ impl Pool {
                 worker.run(own, &inbox);
                 drop(ended);
             })?;
-            members.push(Member { outside, pulse, ended: Some(wait) });
+            members.push(Member { outside, pulse, ended: Mutex::new(Some(wait)) });
         }
         Ok(Self { members })
     }
@@ -106,7 +107,7 @@ impl Pool {
     }
 
     /// Tells the workers to settle, commit and leave, and waits until they have.
-    pub async fn drain(&mut self) {
+    pub async fn drain(&self) {
         for member in &self.members {
             // A worker that has only just been started may not have its inbox yet.
             loop {
@@ -118,8 +119,9 @@ impl Pool {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         }
-        for member in &mut self.members {
-            if let Some(ended) = member.ended.take() {
+        for member in &self.members {
+            let ended = member.ended.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(ended) = ended {
                 // The sender is dropped when the thread ends, however it ends.
                 let _ = ended.await;
             }

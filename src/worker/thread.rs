@@ -47,7 +47,7 @@ pub(super) struct WorkerThread<S, D> {
     reconnect_at: Option<Instant>,
     batches: HashMap<(TopicPartition, Epoch), CancellationToken>,
     statistics: Statistics,
-    owned: usize,
+    owned: Vec<TopicPartition>,
     delivered_bytes: u64,
     thrown_away_bytes: u64,
     done: bool,
@@ -66,7 +66,7 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
             reconnect_at: None,
             batches: HashMap::new(),
             statistics: Statistics::default(),
-            owned: 0,
+            owned: Vec::new(),
             delivered_bytes: 0,
             thrown_away_bytes: 0,
             done: false,
@@ -101,7 +101,7 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
         if let Some(client) = self.client.take() {
             client.close();
         }
-        self.count_owned(0);
+        self.shared.ownership.set(self.number, Vec::new());
     }
 
     fn keep_a_client(&mut self, outside: &Outside) {
@@ -122,6 +122,11 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
     }
 
     fn connect(&self, outside: &Outside) -> Result<Client, String> {
+        self.shared.health.raise(
+            "kafka_connecting",
+            self.place.clone(),
+            "waiting for the first broker to answer",
+        );
         let settings = &self.shared.settings;
         let mut consumer =
             consumer::subscribe(&settings.kafka, settings.max_bytes, self.number, settings.tokens.clone())
@@ -257,6 +262,11 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
 
     fn replace_client(&mut self) {
         self.machine.apply(Input::ClientLost, Instant::now());
+        for name in std::mem::take(&mut self.owned) {
+            self.shared.metrics.forget(&name);
+            self.shared.health.clear_place(&name.to_string());
+        }
+        self.tell_owned();
         if let Some(client) = self.client.take() {
             client.close();
         }
@@ -272,7 +282,6 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
             Notice::Assigned(partitions) => {
                 tracing::info!(worker = self.place, partitions = %list(&partitions), "assigned");
                 self.shared.metrics.rebalances.inc();
-                self.shared.health.clear("topic_missing", &self.place);
                 self.shared.health.clear("kafka_forbidden", &self.place);
                 self.machine.apply(Input::Assigned(partitions), now);
             }
@@ -322,6 +331,7 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
         }
         metrics.buffered_bytes.set(i64::try_from(self.shared.budget.used()).unwrap_or(i64::MAX));
         if self.statistics.connected {
+            self.shared.health.clear("kafka_connecting", &self.place);
             self.shared.health.clear("kafka_unreachable", &self.place);
             self.shared.health.clear("kafka_sign_in", &self.place);
             self.reconnect.reset();
@@ -347,10 +357,6 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
                 self.perform_one(effect, outside);
             }
         }
-        let owned = self.machine.owned();
-        if owned != self.owned {
-            self.count_owned(owned);
-        }
     }
 
     fn perform_one(&mut self, effect: Effect, outside: &Outside) {
@@ -368,13 +374,17 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
             }
             Effect::ReadRange(wanted) => self.ask(Job::Ranges(wanted)),
             Effect::Probe(places) => self.ask(Job::Probes(places)),
-            Effect::Assign(partitions) => self.tell("assign", |client| client.assign(&partitions)),
+            Effect::Assign(partitions) => {
+                self.tell("assign", |client| client.assign(&partitions));
+                self.tell_owned();
+            }
             Effect::Unassign(partitions) => {
                 self.tell("unassign", |client| client.unassign(&partitions));
                 for name in &partitions {
                     self.shared.metrics.forget(name);
                     self.shared.health.clear_place(&name.to_string());
                 }
+                self.tell_owned();
             }
             Effect::Pause(name) => self.tell("pause", |client| client.pause(&name)),
             Effect::Resume(name) => self.tell("resume", |client| client.resume(&name)),
@@ -442,16 +452,14 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
         }
     }
 
-    fn count_owned(&mut self, owned: usize) {
-        let before = std::mem::replace(&mut self.owned, owned);
-        let assigned = &self.shared.assigned;
-        if owned >= before {
-            assigned.fetch_add(owned - before, Ordering::Relaxed);
-        } else {
-            assigned.fetch_sub(before - owned, Ordering::Relaxed);
+    fn tell_owned(&mut self) {
+        let owned: Vec<_> = self.machine.standing().map(|standing| standing.partition).collect();
+        if owned != self.owned {
+            self.shared.ownership.set(self.number, owned.clone());
+            self.owned = owned;
+            let count = self.shared.ownership.count().load(Ordering::Relaxed);
+            self.shared.metrics.assigned_partitions.set(i64::try_from(count).unwrap_or(i64::MAX));
         }
-        let total = i64::try_from(assigned.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
-        self.shared.metrics.assigned_partitions.set(total);
     }
 }
 

@@ -1,0 +1,214 @@
+//! Dead letters to a Kafka topic: sent once, in order, to all replicas, and acknowledged before the
+//! offset of the record may be committed.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::util::Timeout;
+use tokio::time::Instant;
+
+use super::{DeadLetters, Envelope, Letter};
+use crate::azure::TokenCache;
+use crate::config::{Kafka, Oversize};
+use crate::kafka::{self, Context, SetupError};
+use crate::observe::health::Health;
+use crate::observe::metrics::Metrics;
+use crate::sink::Backoff;
+
+/// How long an acknowledgement may take before it is worth mentioning.
+const WORTH_MENTIONING: Duration = Duration::from_secs(5);
+
+/// How long the client tries to deliver one record before it gives it back to us.
+const DELIVERY_MILLIS: &str = "30000";
+
+/// The largest record that librdkafka takes; what the topic takes is the broker's to say.
+pub(super) const LARGEST_RECORD: &str = "1000000000";
+
+/// A topic for dead letters.
+pub struct KafkaDeadLetters {
+    settings: Settings,
+    producer: Mutex<Arc<Producer>>,
+    health: Health,
+    metrics: Metrics,
+}
+
+type Producer = FutureProducer<Context>;
+
+/// Which topic, and how.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How to connect.
+    pub kafka: Kafka,
+    /// Tokens to sign in with, if Kafka wants them.
+    pub tokens: Option<TokenCache>,
+    /// The topic.
+    pub topic: String,
+    /// What to do with a letter that the topic does not take for its size.
+    pub oversize: Oversize,
+}
+
+/// Why there is no producer.
+#[derive(Debug, thiserror::Error)]
+pub enum ProducerError {
+    /// Something of the configuration cannot be used.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    /// The client cannot be made.
+    #[error("the Kafka client for dead letters cannot be made: {0}")]
+    Kafka(#[from] KafkaError),
+}
+
+/// What a failure asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Failure {
+    /// Asking again may help.
+    Passing,
+    /// The record is too large for the topic.
+    TooLarge,
+    /// The client is broken; a new one may do better.
+    ClientBroken,
+    /// Somebody has to repair something.
+    Permanent,
+}
+
+impl KafkaDeadLetters {
+    /// Makes the producer. Nothing is asked of Kafka yet.
+    pub fn new(settings: Settings, metrics: Metrics, health: Health) -> Result<Self, ProducerError> {
+        let producer = Mutex::new(Arc::new(producer(&settings)?));
+        Ok(Self { settings, producer, health, metrics })
+    }
+
+    fn producer(&self) -> MutexGuard<'_, Arc<Producer>> {
+        self.producer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends once; says so while the answer is long in coming.
+    async fn try_send(&self, producer: &Producer, envelope: &Envelope<'_>) -> Result<(), KafkaError> {
+        let mut headers = OwnedHeaders::new_with_capacity(envelope.headers.len());
+        for (key, value) in &envelope.headers {
+            headers = headers.insert(Header { key, value: value.as_deref() });
+        }
+        let mut record: FutureRecord<'_, [u8], [u8]> =
+            FutureRecord::to(&self.settings.topic).headers(headers);
+        record.key = envelope.key;
+        record.payload = envelope.value;
+        let mut sending = Box::pin(producer.send(record, Timeout::Never));
+        let sent = match tokio::time::timeout(WORTH_MENTIONING, &mut sending).await {
+            Ok(sent) => sent,
+            Err(_) => {
+                self.unavailable("no acknowledgement for five seconds");
+                sending.await
+            }
+        };
+        sent.map(|_| ()).map_err(|(error, _)| error)
+    }
+
+    fn unavailable(&self, what: &str) {
+        let topic = &self.settings.topic;
+        let detail =
+            format!("the dead-letter topic {topic} takes nothing: {what}; what waits for it stays unsettled");
+        self.health.raise("dead_letters_unavailable", "", detail);
+    }
+
+    /// Another letter may have replaced it already; whoever comes second keeps that one.
+    fn replace(&self, broken: &Arc<Producer>) {
+        let mut current = self.producer();
+        if Arc::ptr_eq(&current, broken) {
+            match producer(&self.settings) {
+                Ok(new) => *current = Arc::new(new),
+                Err(error) => {
+                    tracing::error!(%error, "the broken producer of dead letters cannot be replaced yet")
+                }
+            }
+        }
+    }
+}
+
+impl DeadLetters for KafkaDeadLetters {
+    async fn send(&self, letter: &Letter<'_>) {
+        let mut envelope = letter.envelope();
+        let mut by_reference = false;
+        let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
+        let begun = Instant::now();
+        loop {
+            let producer = Arc::clone(&self.producer());
+            let Err(error) = self.try_send(&producer, &envelope).await else { break };
+            self.metrics.dead_letter_failures.inc();
+            let failure = meaning(&error);
+            if failure == Failure::TooLarge && self.settings.oversize == Oversize::Reference && !by_reference
+            {
+                tracing::warn!(
+                    partition = %letter.partition,
+                    offset = %letter.record.offset,
+                    "the dead letter is too large for its topic and goes without its value"
+                );
+                envelope = letter.reference();
+                by_reference = true;
+                continue;
+            }
+            if failure == Failure::ClientBroken {
+                self.replace(&producer);
+            }
+            if failure != Failure::Passing || begun.elapsed() >= WORTH_MENTIONING {
+                let place = format!("{} offset {}", letter.partition, letter.record.offset);
+                self.unavailable(&format!("{error} (for {place})"));
+            }
+            tokio::time::sleep(backoff.next_delay()).await;
+        }
+        self.health.clear("dead_letters_unavailable", "");
+    }
+}
+
+fn producer(settings: &Settings) -> Result<Producer, ProducerError> {
+    let mut config = kafka::producer(&settings.kafka, "dead-letters")?;
+    config
+        .set("message.max.bytes", LARGEST_RECORD)
+        .set("message.timeout.ms", DELIVERY_MILLIS)
+        .set("queue.buffering.max.kbytes", "65536")
+        .set("linger.ms", "5");
+    Ok(config.create_with_context(Context::new("dead-letters", settings.tokens.clone()))?)
+}
+
+fn meaning(error: &KafkaError) -> Failure {
+    use RDKafkaErrorCode as Code;
+    match error.rdkafka_error_code() {
+        Some(Code::MessageSizeTooLarge | Code::InvalidMessageSize) => Failure::TooLarge,
+        Some(
+            Code::Fatal
+            | Code::Fenced
+            | Code::OutOfOrderSequenceNumber
+            | Code::DuplicateSequenceNumber
+            | Code::UnknownProducerId
+            | Code::InvalidProducerEpoch
+            | Code::ProducerFenced
+            | Code::Inconsistent,
+        ) => Failure::ClientBroken,
+        Some(
+            Code::TopicAuthorizationFailed
+            | Code::ClusterAuthorizationFailed
+            | Code::UnknownTopic
+            | Code::UnknownTopicOrPartition
+            | Code::InvalidTopic
+            | Code::InvalidRecord
+            | Code::PolicyViolation,
+        ) => Failure::Permanent,
+        _ => Failure::Passing,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_refusal_by_size_leaves_out_the_value() {
+        let failure = |code| meaning(&KafkaError::MessageProduction(code));
+        assert_eq!(failure(RDKafkaErrorCode::MessageSizeTooLarge), Failure::TooLarge);
+        assert_eq!(failure(RDKafkaErrorCode::MessageTimedOut), Failure::Passing);
+        assert_eq!(failure(RDKafkaErrorCode::TopicAuthorizationFailed), Failure::Permanent);
+        assert_eq!(failure(RDKafkaErrorCode::Fatal), Failure::ClientBroken);
+    }
+}

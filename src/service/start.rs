@@ -1,0 +1,265 @@
+//! From a configuration to a stream that flows, step by step: sign in, look at Cosmos DB, look at the
+//! dead-letter topic, start the workers. Each step waits for what can be repaired from outside, says
+//! what it waits for, and ends at once when the process is to stop.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::LongestSilence;
+use super::observer::Observer;
+use super::questions::Questions;
+use crate::admin::ListenError;
+use crate::azure::{self, AccountKey, CosmosSignIn, SignInError, TokenCache};
+use crate::config::Config;
+use crate::core::budget::Budget;
+use crate::core::transform::{RuleError, Rules};
+use crate::dead_letter::kafka::{KafkaDeadLetters, ProducerError, Settings as LetterSettings};
+use crate::dead_letter::topic;
+use crate::kafka;
+use crate::observe::health::Health;
+use crate::observe::metrics::Metrics;
+use crate::observe::progress::Progress;
+use crate::sink::{self, Backoff, Sink};
+use crate::source::consumer::ConsumerError;
+use crate::store::cosmos::{Cosmos, CredentialSource, Target};
+use crate::worker::{Ownership, Pool, Settings as WorkerSettings, Shared};
+
+/// Which part of the byte budget is for the bodies of requests in flight.
+const BODIES_PART: u64 = 4;
+
+/// Why the service cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Two metrics of one name: a defect here.
+    #[error(transparent)]
+    Metrics(#[from] prometheus::Error),
+    /// The admin port cannot be listened on.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The rules for events contradict each other.
+    #[error("{0}")]
+    Rules(#[from] RuleError),
+    /// There is nothing to sign in to Cosmos DB with.
+    #[error("Cosmos DB: {0}")]
+    CosmosSignIn(#[from] SignInError),
+    /// There is nothing to sign in to Kafka with.
+    #[error("Kafka: {0}")]
+    KafkaSignIn(#[from] azure::CredentialError),
+    /// The endpoint is no address.
+    #[error("cosmos.endpoint {endpoint}: {source}")]
+    Endpoint {
+        /// What it says.
+        endpoint: String,
+        /// What is wrong.
+        source: url::ParseError,
+    },
+    /// A Kafka client cannot be made.
+    #[error(transparent)]
+    Consumer(#[from] ConsumerError),
+    /// The producer of dead letters cannot be made.
+    #[error(transparent)]
+    Producer(#[from] ProducerError),
+}
+
+/// What the service is made of, before it runs.
+pub(super) struct Parts {
+    pub(super) config: Config,
+    rules: Rules,
+    target: Target,
+    tokens: Option<TokenCache>,
+    questions: Questions,
+    dead_letters: KafkaDeadLetters,
+    letter_settings: LetterSettings,
+    metrics: Metrics,
+    health: Health,
+    progress: Progress,
+}
+
+impl Parts {
+    /// Makes everything that needs no answer from outside.
+    pub(super) fn prepare(
+        config: Config,
+        metrics: Metrics,
+        health: Health,
+        progress: Progress,
+    ) -> Result<Self, StartError> {
+        let rules = Rules::compile(&config.event)?;
+        let target = target(&config)?;
+        let tokens = kafka::tokens(&config.kafka.auth, &azure::process_environment)?;
+        let questions = Questions::start(&config.kafka, tokens.clone())?;
+        let letter_settings = LetterSettings {
+            kafka: config.kafka.clone(),
+            tokens: tokens.clone(),
+            topic: config.dead_letter.topic.clone(),
+            oversize: config.dead_letter.oversize,
+        };
+        let dead_letters = KafkaDeadLetters::new(letter_settings.clone(), metrics.clone(), health.clone())?;
+        Ok(Self {
+            config,
+            rules,
+            target,
+            tokens,
+            questions,
+            dead_letters,
+            letter_settings,
+            metrics,
+            health,
+            progress,
+        })
+    }
+
+    /// Runs until told to stop.
+    pub(super) async fn run(self, stop: CancellationToken, silence: LongestSilence) {
+        let ready = async {
+            let (store, ()) = tokio::join!(self.connect(), self.look_at_dead_letters());
+            store
+        };
+        let store = tokio::select! {
+            store = ready => store,
+            () = stop.cancelled() => return,
+        };
+        let Self { config, rules, tokens, questions, dead_letters, metrics, health, progress, .. } = self;
+        let ownership = Ownership::new();
+        let settings = sink::Settings {
+            rules,
+            group: config.kafka.group_id.clone(),
+            body_bytes: usize::try_from(config.trigger.max_bytes.0 / BODIES_PART).unwrap_or(usize::MAX),
+            request_timeout: config.cosmos.request_timeout.0,
+            max_fraction: config.dead_letter.max_fraction,
+        };
+        let sink = Arc::new(Sink::new(
+            store,
+            dead_letters,
+            settings,
+            ownership.count(),
+            metrics.clone(),
+            health.clone(),
+        ));
+        let shared = Arc::new(Shared {
+            settings: Arc::new(WorkerSettings::of(&config, tokens)),
+            sink: Arc::clone(&sink),
+            budget: Budget::new(usize::try_from(config.trigger.max_bytes.0 / 2).unwrap_or(usize::MAX)),
+            ownership: ownership.clone(),
+            runtime: tokio::runtime::Handle::current(),
+            metrics: metrics.clone(),
+            health: health.clone(),
+            progress,
+        });
+        let pool = match Pool::start(&shared) {
+            Ok(pool) => Arc::new(pool),
+            Err(error) => {
+                health.raise("starting", "", format!("the system gives no thread for a worker: {error}"));
+                stop.cancelled().await;
+                return;
+            }
+        };
+        let asked = Arc::clone(&pool);
+        let _ = silence.set(Box::new(move || asked.longest_silence()));
+        health.clear("starting", "");
+        let observer = Observer {
+            consumer: Arc::clone(&questions.consumer),
+            topics: config.kafka.topics.clone(),
+            ownership,
+            metrics,
+            health,
+        };
+        let limit = config.cosmos.max_request_units_per_second;
+        let observing = tokio::spawn(observer.run(stop.clone(), move |share| {
+            sink.set_request_unit_limit((limit > 0).then_some(limit as f64 * share));
+        }));
+        stop.cancelled().await;
+        tracing::info!("draining: reading has stopped, writes in flight may end");
+        pool.drain().await;
+        let _ = observing.await;
+        tracing::info!("drained");
+    }
+
+    /// Connects to Cosmos DB, for as long as it takes.
+    async fn connect(&self) -> Cosmos {
+        let connect = || async {
+            Cosmos::connect(self.target.clone()).await.map_err(|error| (error.reason(), error.to_string()))
+        };
+        let store = self.until(connect).await;
+        tracing::info!(endpoint = %self.target.endpoint, container = self.target.container, "Cosmos DB is ready");
+        store
+    }
+
+    /// Waits for a sign-in to Kafka, if it wants one, and for a dead-letter topic that can be used.
+    async fn look_at_dead_letters(&self) {
+        if let Some(tokens) = &self.tokens {
+            tokens.ready().await;
+        }
+        let verify = || async {
+            topic::verify(&self.letter_settings, Arc::clone(&self.questions.consumer))
+                .await
+                .map_err(|error| ("dead_letters_unavailable", error.to_string()))
+        };
+        let found = self.until(verify).await;
+        tracing::info!(topic = self.letter_settings.topic, ?found, "the dead-letter topic is ready");
+    }
+
+    /// Tries again until it works, saying what is in the way.
+    async fn until<T, F: Future<Output = Result<T, (&'static str, String)>>>(
+        &self,
+        attempt: impl Fn() -> F,
+    ) -> T {
+        let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(10));
+        let mut raised: Option<&'static str> = None;
+        loop {
+            let (reason, detail) = match attempt().await {
+                Ok(value) => {
+                    raised.inspect(|reason| self.health.clear(reason, ""));
+                    return value;
+                }
+                Err(problem) => problem,
+            };
+            if let Some(before) = raised.replace(reason)
+                && before != reason
+            {
+                self.health.clear(before, "");
+            }
+            if reason == "sign_in" {
+                self.metrics.auth_failures.with_label_values(&["cosmos"]).inc();
+            }
+            self.health.raise(reason, "", detail);
+            tokio::time::sleep(backoff.next_delay()).await;
+        }
+    }
+}
+
+fn target(config: &Config) -> Result<Target, StartError> {
+    let cosmos = &config.cosmos;
+    let endpoint = cosmos
+        .endpoint
+        .parse()
+        .map_err(|source| StartError::Endpoint { endpoint: cosmos.endpoint.clone(), source })?;
+    let path = |path: &String| if path.starts_with('/') { path.clone() } else { format!("/{path}") };
+    Ok(Target {
+        endpoint,
+        regions: cosmos.regions.clone(),
+        database: cosmos.database.clone(),
+        container: cosmos.container.clone(),
+        partition_key_paths: config.event.partition_key.iter().map(path).collect(),
+        request_timeout: cosmos.request_timeout.0,
+        allow_multiple_write_regions: cosmos.allow_multiple_write_regions,
+        credential: credential_source(config)?,
+    })
+}
+
+/// A key is read from its file every time, so that a rotated one is taken up; a token credential
+/// renews itself.
+fn credential_source(config: &Config) -> Result<CredentialSource, StartError> {
+    use azure_data_cosmos_driver::models::Credential;
+    let auth = config.cosmos.auth.clone();
+    Ok(match CosmosSignIn::new(&auth, &azure::process_environment)? {
+        CosmosSignIn::Token(credential) => Arc::new(move || Ok(Credential::from(Arc::clone(&credential)))),
+        CosmosSignIn::Key(_) => Arc::new(move || {
+            let key =
+                AccountKey::read(&auth, &azure::process_environment).map_err(|error| error.to_string())?;
+            Ok(Credential::AccountKey(key.secret().clone()))
+        }),
+    })
+}
