@@ -24,11 +24,14 @@ enum Act {
     Hang,
 }
 
+/// One request: the tenant and the form.
+type Asked = (String, HashMap<String, String>);
+
 /// A stand-in for Microsoft Entra ID. Acts in turn, and repeats the last act for ever.
 #[derive(Clone)]
 struct Endpoint {
     acts: Arc<Mutex<VecDeque<Act>>>,
-    requests: Arc<Mutex<Vec<(String, HashMap<String, String>)>>>,
+    requests: Arc<Mutex<Vec<Asked>>>,
     url: String,
 }
 
@@ -47,7 +50,7 @@ impl Endpoint {
         endpoint
     }
 
-    fn requests(&self) -> Vec<(String, HashMap<String, String>)> {
+    fn requests(&self) -> Vec<Asked> {
         self.requests.lock().unwrap().clone()
     }
 }
@@ -68,7 +71,7 @@ async fn answer(State(endpoint): State<Endpoint>, Path(tenant): Path<String>, bo
             (StatusCode::UNAUTHORIZED, body).into_response()
         }
         Act::Hang => {
-            tokio::time::sleep(Duration::from_secs(60)).await;
+            tokio::time::sleep(Duration::from_mins(1)).await;
             StatusCode::GATEWAY_TIMEOUT.into_response()
         }
     }
