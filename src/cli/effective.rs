@@ -25,6 +25,8 @@ pub(super) fn toml(loaded: &Loaded) -> anyhow::Result<String> {
             writeln!(out, "\n[{}]", section.path)?;
         }
         let table = section.path.split('.').filter(|part| !part.is_empty()).fold(&values, |v, part| &v[part]);
+        // A field of another way of signing in is refused even with its default value.
+        let may_be_left_out = section.path.rsplit('.').next() == Some("auth");
         let names: Vec<(String, &Value)> = if section.path == PROPERTIES {
             table.as_object().into_iter().flatten().map(|(name, value)| (quoted(name), value)).collect()
         } else {
@@ -37,7 +39,12 @@ pub(super) fn toml(loaded: &Loaded) -> anyhow::Result<String> {
                 .get(path.trim_start_matches('.'))
                 .map(|variable| format!("  # from {variable}"))
                 .unwrap_or_default();
+            let key = reference().key(&path);
+            let is_default = key.and_then(|key| key.default.as_ref()) == Some(value);
             match value {
+                value if may_be_left_out && is_default && name != "method" && !value.is_null() => {
+                    writeln!(out, "# {name} = {}{origin}", written(value))?;
+                }
                 Value::Null => writeln!(out, "# {name} is not set{origin}")?,
                 value => writeln!(out, "{name} = {}{origin}", written(value))?,
             }
