@@ -21,6 +21,7 @@ use streamproc::config::{CosmosAuth, CosmosAuthMethod, KafkaAuth, KafkaAuthMetho
 enum Act {
     Give(&'static str),
     Refuse,
+    BeDown,
     Hang,
 }
 
@@ -69,6 +70,11 @@ async fn answer(State(endpoint): State<Endpoint>, Path(tenant): Path<String>, bo
         Act::Refuse => {
             let body = r#"{"error":"invalid_client","error_description":"AADSTS70021: no matching federated identity"}"#;
             (StatusCode::UNAUTHORIZED, body).into_response()
+        }
+        Act::BeDown => {
+            let body =
+                r#"{"error":"temporarily_unavailable","error_description":"AADSTS90033: try again later"}"#;
+            (StatusCode::SERVICE_UNAVAILABLE, body).into_response()
         }
         Act::Hang => {
             tokio::time::sleep(Duration::from_mins(1)).await;
@@ -170,8 +176,8 @@ async fn an_endpoint_that_hangs_for_a_minute_stops_nobody_and_is_asked_again() {
 }
 
 #[tokio::test]
-async fn an_endpoint_that_refuses_is_quoted_and_recovers() {
-    let pod = Pod::start([Act::Refuse, Act::Refuse, Act::Give("the-token")]).await;
+async fn an_endpoint_that_fails_is_quoted_and_recovers() {
+    let pod = Pod::start([Act::Refuse, Act::BeDown, Act::Give("the-token")]).await;
     let tokens = pod.cache(IMPATIENT);
     let told = soon("the failure", tokens.settled()).await.unwrap_err().to_string();
     assert!(told.contains("AADSTS70021"), "{told}");

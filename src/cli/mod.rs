@@ -52,7 +52,12 @@ pub fn main() -> ExitCode {
     let mut cli = Cli::parse();
     match cli.command.take().unwrap_or(Command::Run) {
         Command::Run => match load_config(&cli) {
-            Ok(_) => ExitCode::from(FAILED),
+            Ok(_) => {
+                eprintln!(
+                    "error: the configuration is right, but the service is not part of this program yet"
+                );
+                ExitCode::from(FAILED)
+            }
             Err(code) => code,
         },
         Command::Config(args) => config::run(&cli, &args),
