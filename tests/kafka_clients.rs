@@ -29,6 +29,8 @@ fn with_auth(method: KafkaAuthMethod, tls: bool, password: Option<PathBuf>) -> K
     kafka
 }
 
+type Expected<'a> = &'a [(&'a str, &'a str)];
+
 /// The properties of a kind that begin so.
 fn properties(config: &ClientConfig, starts: &[&str]) -> BTreeMap<String, String> {
     config
@@ -45,7 +47,6 @@ fn each_method_sets_its_properties_and_no_others() {
     let password = directory.path().join("password");
     std::fs::write(&password, "word\n").unwrap();
     let hidden = "[sanitized for safety]";
-    type Expected<'a> = &'a [(&'a str, &'a str)];
     let cases: [(KafkaAuthMethod, bool, Expected<'_>); 7] = [
         (KafkaAuthMethod::None, true, &[("security.protocol", "plaintext")]),
         (
@@ -270,7 +271,7 @@ struct Ready(&'static str);
 
 impl TokenSource for Ready {
     async fn fetch(&self) -> anyhow::Result<azure_core::credentials::AccessToken> {
-        let expires = std::time::SystemTime::now() + Duration::from_secs(3_600);
+        let expires = std::time::SystemTime::now() + Duration::from_hours(1);
         Ok(azure_core::credentials::AccessToken::new(self.0, expires.into()))
     }
 }

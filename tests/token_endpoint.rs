@@ -21,14 +21,18 @@ use streamproc::config::{CosmosAuth, CosmosAuthMethod, KafkaAuth, KafkaAuthMetho
 enum Act {
     Give(&'static str),
     Refuse,
+    BeDown,
     Hang,
 }
+
+/// One request: the tenant and the form.
+type Asked = (String, HashMap<String, String>);
 
 /// A stand-in for Microsoft Entra ID. Acts in turn, and repeats the last act for ever.
 #[derive(Clone)]
 struct Endpoint {
     acts: Arc<Mutex<VecDeque<Act>>>,
-    requests: Arc<Mutex<Vec<(String, HashMap<String, String>)>>>,
+    requests: Arc<Mutex<Vec<Asked>>>,
     url: String,
 }
 
@@ -47,7 +51,7 @@ impl Endpoint {
         endpoint
     }
 
-    fn requests(&self) -> Vec<(String, HashMap<String, String>)> {
+    fn requests(&self) -> Vec<Asked> {
         self.requests.lock().unwrap().clone()
     }
 }
@@ -67,8 +71,13 @@ async fn answer(State(endpoint): State<Endpoint>, Path(tenant): Path<String>, bo
             let body = r#"{"error":"invalid_client","error_description":"AADSTS70021: no matching federated identity"}"#;
             (StatusCode::UNAUTHORIZED, body).into_response()
         }
+        Act::BeDown => {
+            let body =
+                r#"{"error":"temporarily_unavailable","error_description":"AADSTS90033: try again later"}"#;
+            (StatusCode::SERVICE_UNAVAILABLE, body).into_response()
+        }
         Act::Hang => {
-            tokio::time::sleep(Duration::from_secs(60)).await;
+            tokio::time::sleep(Duration::from_mins(1)).await;
             StatusCode::GATEWAY_TIMEOUT.into_response()
         }
     }
@@ -167,8 +176,8 @@ async fn an_endpoint_that_hangs_for_a_minute_stops_nobody_and_is_asked_again() {
 }
 
 #[tokio::test]
-async fn an_endpoint_that_refuses_is_quoted_and_recovers() {
-    let pod = Pod::start([Act::Refuse, Act::Refuse, Act::Give("the-token")]).await;
+async fn an_endpoint_that_fails_is_quoted_and_recovers() {
+    let pod = Pod::start([Act::Refuse, Act::BeDown, Act::Give("the-token")]).await;
     let tokens = pod.cache(IMPATIENT);
     let told = soon("the failure", tokens.settled()).await.unwrap_err().to_string();
     assert!(told.contains("AADSTS70021"), "{told}");

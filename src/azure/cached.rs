@@ -62,3 +62,52 @@ impl TokenCredential for CachedCredential {
         Ok(AccessToken::new(token.secret, OffsetDateTime::from(token.expires)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::{Duration, SystemTime};
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    /// Gives one token that lives an hour, and hangs ever after.
+    #[derive(Debug, Default)]
+    struct Once(AtomicUsize);
+
+    #[async_trait::async_trait]
+    impl TokenCredential for Once {
+        async fn get_token(
+            &self,
+            scopes: &[&str],
+            _: Option<TokenRequestOptions<'_>>,
+        ) -> azure_core::Result<AccessToken> {
+            if self.0.fetch_add(1, Ordering::SeqCst) > 0 {
+                std::future::pending::<()>().await;
+            }
+            let expires = SystemTime::now() + Duration::from_hours(1);
+            Ok(AccessToken::new(scopes.join(" "), expires.into()))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_the_next_token_does_not_come_everybody_has_the_last_at_once() {
+        let inner = Arc::new(Once::default());
+        let credential = CachedCredential::new(inner.clone(), Timing::default());
+        let mut late = None;
+        for minute in 0..59 {
+            let asked = Instant::now();
+            let token = credential.get_token(&["scope"], None).await.unwrap();
+            assert_eq!(token.token.secret(), "scope");
+            assert_eq!(asked.elapsed(), Duration::ZERO, "in minute {minute}");
+            late = late.or((inner.0.load(Ordering::SeqCst) > 1).then_some(minute));
+            tokio::time::sleep(Duration::from_mins(1)).await;
+        }
+        assert_eq!(late, Some(56), "the next one is asked for five minutes before the end, and not before");
+        tokio::time::sleep(Duration::from_mins(2)).await;
+        let error = credential.get_token(&["scope"], None).await.unwrap_err().to_string();
+        assert!(error.contains("has expired") && error.contains("no answer within 10s"), "{error}");
+    }
+}

@@ -120,7 +120,7 @@ impl Timing {
         if life.mul_f64(0.2) <= MARGIN {
             life.mul_f64(0.8)
         } else {
-            life - MARGIN + Duration::from_secs(1) + Duration::from_secs(4).mul_f64(random)
+            life.saturating_sub(MARGIN) + Duration::from_secs(1) + Duration::from_secs(4).mul_f64(random)
         }
     }
 }

@@ -3,13 +3,21 @@
 //! Exit status, the same for every command: 0 done; 1 it ran and the answer is no, or it failed;
 //! 2 wrong arguments or configuration.
 
+mod completions;
+mod config;
+mod effective;
+mod logging;
+mod run;
 #[cfg(feature = "sandbox")]
 mod sandbox;
+mod signals;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{Parser, Subcommand};
+
+use crate::config::{Loaded, environment, load};
 
 /// It ran, and the answer is no, or it failed.
 pub const FAILED: u8 = 1;
@@ -41,17 +49,59 @@ enum Command {
     /// Run an embedded Kafka and Cosmos DB on this machine, to try a configuration or a producer.
     #[cfg(feature = "sandbox")]
     Sandbox(Box<sandbox::SandboxArgs>),
+    /// Show the effective configuration, secrets hidden, or its JSON schema.
+    Config(config::Args),
+    /// Print the completions of this command line for a shell.
+    Completions(completions::Args),
 }
 
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match cli.command.unwrap_or(Command::Run) {
-        Command::Run => {
-            let _ = (cli.config, Cli::command());
-            ExitCode::from(FAILED)
-        }
+    let mut cli = Cli::parse();
+    match cli.command.take().unwrap_or(Command::Run) {
+        Command::Run => run::run(&cli),
         #[cfg(feature = "sandbox")]
         Command::Sandbox(args) => sandbox::run(*args),
+        Command::Config(args) => config::run(&cli, &args),
+        Command::Completions(args) => completions::run(&args),
+    }
+}
+
+const NO_CONFIGURATION: &str = "\
+no configuration was named
+  do        name a file, as in: streamproc --config config/prod.toml
+            (config/local.toml fits `streamproc sandbox`), or name it in STREAMPROC_CONFIG";
+
+/// The configuration of `--config` and the environment; prints what is wrong with it to stderr.
+///
+/// # Errors
+///
+/// The exit status of a wrong configuration.
+fn load_config(cli: &Cli) -> Result<Loaded, ExitCode> {
+    let variables = || {
+        let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+        std::env::vars_os().map(move |(name, value)| (text(name), text(value)))
+    };
+    if cli.config.is_none() && !variables().any(|(name, _)| name.starts_with(environment::PREFIX)) {
+        eprintln!("error: {NO_CONFIGURATION}");
+        return Err(ExitCode::from(USAGE));
+    }
+    load(cli.config.as_deref(), variables()).map_err(|errors| {
+        eprint!("error: {errors}");
+        ExitCode::from(USAGE)
+    })
+}
+
+/// Writes to stdout. A reader that has gone away, as `head` does, is no failure.
+fn print(text: &str) -> ExitCode {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: writing the output: {error}");
+            ExitCode::from(FAILED)
+        }
     }
 }

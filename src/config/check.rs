@@ -73,7 +73,7 @@ pub const LIMITS: &[Limit] = &[
     ),
     limit(
         "kafka.session_timeout",
-        "6s to 5m: the limits that brokers have by default",
+        "6s, the least that brokers take by default, to 5m",
         "choose a duration between 6s and 5m",
         |c| outside_time(c.kafka.session_timeout.0, 6 * SECOND, 5 * MINUTE),
     ),

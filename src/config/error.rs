@@ -6,6 +6,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use super::reference::reference;
+
 /// Where a value stands.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
@@ -115,7 +117,10 @@ pub struct ConfigErrors(Vec<ConfigError>);
 impl ConfigErrors {
     /// Puts the errors in order and drops repetitions.
     pub(super) fn new(mut errors: Vec<ConfigError>) -> Self {
-        errors.sort_by(|a, b| (a.problem, &a.place, &a.key).cmp(&(b.problem, &b.place, &b.key)));
+        let rank = |key: &str| reference().keys().position(|known| known.path == key);
+        errors.sort_by_cached_key(|error| {
+            (error.problem, error.place.clone(), rank(&error.key), error.key.clone())
+        });
         errors.dedup();
         Self(errors)
     }

@@ -98,7 +98,8 @@ pub struct KafkaAuth {
     /// `scram`: the hash, `SCRAM-SHA-512` or `SCRAM-SHA-256`.
     #[serde(default)]
     pub mechanism: ScramMechanism,
-    /// Whether the connection is encrypted. Off only for tests on one machine.
+    /// Whether the connection is encrypted. Off, passwords of `plain` and tokens are sent to brokers on
+    /// this machine alone.
     #[serde(default = "defaults::yes")]
     pub tls: bool,
     /// The certificates to trust, PEM. Without it, the system's.

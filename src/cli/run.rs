@@ -1,0 +1,50 @@
+//! `run`: the service, until it is asked to stop.
+
+use std::process::ExitCode;
+
+use super::{Cli, FAILED, load_config, logging, signals};
+use crate::config::Loaded;
+use crate::service::Service;
+
+pub(super) fn run(cli: &Cli) -> ExitCode {
+    let loaded = match load_config(cli) {
+        Ok(loaded) => loaded,
+        Err(code) => return code,
+    };
+    logging::start(loaded.config.log.format);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: the system gives no threads: {error}");
+            return ExitCode::from(FAILED);
+        }
+    };
+    match runtime.block_on(serve(loaded)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+async fn serve(loaded: Loaded) -> anyhow::Result<()> {
+    let stop = signals::stop_token()?;
+    let config = loaded.config;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        name = config.name,
+        kafka = config.kafka.bootstrap_servers,
+        topics = config.kafka.topics.join(","),
+        group = config.kafka.group_id,
+        workers = config.kafka.workers,
+        cosmos = config.cosmos.endpoint,
+        container = format!("{}/{}", config.cosmos.database, config.cosmos.container),
+        dead_letters = config.dead_letter.topic,
+        "starting"
+    );
+    let service = Service::start(config).await?;
+    stop.cancelled().await;
+    service.stop().await;
+    Ok(())
+}

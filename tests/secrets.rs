@@ -1,0 +1,159 @@
+//! No secret is ever shown (P9): every method of sign-in, every way of rendering what belongs to it.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::fmt::Write;
+use std::process::Command;
+use std::time::{Duration, SystemTime};
+
+use rdkafka::ClientContext;
+use rdkafka::consumer::BaseConsumer;
+use streamproc::azure::{CosmosSignIn, Timing, TokenCache, TokenSource};
+use streamproc::config::load;
+use streamproc::kafka::{Context, base, consumer, producer};
+
+/// What must not be seen. Each is told apart by its place, so that a failure says what leaked.
+const PASSWORD: &str = "secret-password-of-this-test";
+const PRIVATE_KEY: &str = "secret-private-key-of-this-test";
+const TOKEN: &str = "secret-token-of-this-test";
+const ACCOUNT_KEY: &str = "c2VjcmV0LWFjY291bnQta2V5LW9mLXRoaXMtdGVzdA==";
+const SECRETS: [&str; 4] = [PASSWORD, PRIVATE_KEY, TOKEN, ACCOUNT_KEY];
+
+struct GivesToken;
+
+impl TokenSource for GivesToken {
+    async fn fetch(&self) -> anyhow::Result<azure_core::credentials::AccessToken> {
+        let expires = SystemTime::now() + Duration::from_hours(1);
+        Ok(azure_core::credentials::AccessToken::new(TOKEN, expires.into()))
+    }
+}
+
+fn assert_clean(what: &str, rendered: &str) {
+    for secret in SECRETS {
+        assert!(!rendered.contains(secret), "{what} shows {secret}:\n{rendered}");
+    }
+}
+
+#[tokio::test]
+async fn no_rendering_of_any_sign_in_shows_a_secret() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path.display().to_string()
+    };
+    let password = file("password", PASSWORD);
+    let key = file("key", PRIVATE_KEY);
+    let account_key = file("account-key", ACCOUNT_KEY);
+    let user = format!("username = \"u\"\npassword_file = \"{password}\"");
+    let kafka = [
+        "method = \"none\"".to_owned(),
+        format!("method = \"scram\"\n{user}"),
+        format!("method = \"plain\"\n{user}"),
+        format!("method = \"mtls\"\ncertificate_file = \"{key}\"\nkey_file = \"{key}\""),
+        "method = \"workload_identity\"\nscope = \"s\"".to_owned(),
+    ];
+    let cosmos = [
+        format!("method = \"key\"\nkey_file = \"{account_key}\""),
+        "method = \"key\"".to_owned(),
+        "method = \"managed_identity\"".to_owned(),
+    ];
+    for (kafka_auth, cosmos_auth) in kafka.iter().flat_map(|k| cosmos.iter().map(move |c| (k, c))) {
+        let what = format!("{kafka_auth}\n{cosmos_auth}\n");
+        let toml = format!(
+            "[kafka]\nbootstrap_servers = \"127.0.0.1:1\"\ntopics = [\"t\"]\n[kafka.auth]\n{kafka_auth}\n[cosmos]\n\
+             endpoint = \"https://a/\"\nregions = [\"r\"]\ndatabase = \"d\"\ncontainer = \"c\"\n[cosmos.auth]\n\
+             {cosmos_auth}\n[dead_letter]\ntopic = \"dead\"\n"
+        );
+        let path = directory.path().join("streamproc.toml");
+        std::fs::write(&path, &toml).unwrap();
+        let environment = [("STREAMPROC_COSMOS_KEY", ACCOUNT_KEY), ("AZURE_COSMOS_KEY", ACCOUNT_KEY)];
+        let owned = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
+
+        let loaded = load(Some(&path), owned.clone().into_iter()).unwrap_or_else(|errors| panic!("{errors}"));
+        let config = &loaded.config;
+        let mut rendered = format!("{loaded:?} {loaded:#?} {}", serde_json::to_string(config).unwrap());
+        for client in [base(&config.kafka, "t"), consumer(&config.kafka, "t"), producer(&config.kafka, "t")] {
+            let client = client.unwrap();
+            write!(rendered, "{client:?} {:?}", client.config_map()).unwrap();
+        }
+        let env = |name: &str| environment.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
+        write!(rendered, "{:?}", CosmosSignIn::new(&config.cosmos.auth, &env).unwrap()).unwrap();
+        assert_clean(&what, &rendered);
+
+        for output in ["toml", "json"] {
+            let ran = Command::new(env!("CARGO_BIN_EXE_streamproc"))
+                .args(["config", "--output", output, "--config"])
+                .arg(&path)
+                .env_clear()
+                .envs(environment)
+                .output()
+                .unwrap();
+            assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+            assert_clean(&what, &String::from_utf8_lossy(&[ran.stdout, ran.stderr].concat()));
+        }
+
+        // The same with an error in it, so that messages are rendered that quote values.
+        for broken in [
+            toml.replace("[kafka]\n", "[kafka]\nworkers = \"x\"\n"),
+            toml.replace("_file = \"", &format!(" = \"{PASSWORD}\"\n#")),
+            toml.replace("https://a/", &format!("https://user:{PASSWORD}@a/")),
+            toml.replace("https://a/", &format!("AccountEndpoint=https://a/;AccountKey={ACCOUNT_KEY}")),
+            format!(
+                "{toml}[kafka.properties]\nsasl.password = \"{PASSWORD}\"\nssl.key.pem = \"{PRIVATE_KEY}\"\n"
+            ),
+        ] {
+            std::fs::write(&path, &broken).unwrap();
+            if let Err(errors) = load(Some(&path), owned.clone().into_iter()) {
+                assert_clean(&broken.replace(PASSWORD, "…"), &format!("{errors} {errors:?} {errors:#?}"));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_rendering_of_a_token_or_of_what_keeps_it_shows_it() {
+    let tokens = TokenCache::start(GivesToken, Timing::default());
+    let token = tokens.ready().await;
+    let context = Context::new("t", Some(tokens.clone()));
+    let given = context.generate_oauth_token(None).unwrap();
+    assert_eq!(given.token, TOKEN, "the token itself is the right one");
+    let rendered = format!("{token:?} {tokens:?} {context:?} {:?}", tokens.watch().borrow());
+    assert_clean("the token", &rendered);
+}
+
+/// librdkafka's own log, at its most talkative, of a client that has a password.
+#[test]
+fn the_librarys_log_of_everything_shows_no_password() {
+    #[derive(Clone, Default)]
+    struct Everything(std::sync::Arc<std::sync::Mutex<String>>);
+    impl ClientContext for Everything {
+        fn log(&self, _: rdkafka::config::RDKafkaLogLevel, facility: &str, message: &str) {
+            writeln!(self.0.lock().unwrap(), "{facility} {message}").unwrap();
+        }
+    }
+    impl rdkafka::consumer::ConsumerContext for Everything {}
+
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("password");
+    std::fs::write(&path, PASSWORD).unwrap();
+    let mut kafka = streamproc::config::Kafka::new("127.0.0.1:1", ["t"]);
+    kafka.auth.method = streamproc::config::KafkaAuthMethod::Scram;
+    kafka.auth.tls = false;
+    kafka.auth.username = "user".into();
+    kafka.auth.password_file = Some(path);
+    kafka.properties.insert("debug".into(), "all".into());
+    let heard = Everything::default();
+    let client: BaseConsumer<Everything> = consumer(&kafka, "t")
+        .unwrap()
+        .set_log_level(rdkafka::config::RDKafkaLogLevel::Debug)
+        .create_with_context(heard.clone())
+        .unwrap();
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while !heard.0.lock().unwrap().contains("Connection refused") {
+        drop(client.poll(Duration::from_millis(20)));
+        assert!(std::time::Instant::now() < deadline, "heard only {:?}", heard.0);
+    }
+    let heard = heard.0.lock().unwrap();
+    assert!(heard.contains("sasl.password"), "the configuration was logged");
+    assert_clean("the library's log", &heard);
+}
