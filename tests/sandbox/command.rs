@@ -96,6 +96,8 @@ async fn it_prints_where_things_are_and_ends_well_when_interrupted() {
         assert!(text.contains("streaming-dead-letter, partitions: 1"), "{text}");
         assert!(text.contains("rawdata, partition key: /deviceId"), "{text}");
         assert!(text.contains("streamproc simulate"), "{text}");
+        let bootstrap = format!("STREAMPROC__KAFKA__BOOTSTRAP_SERVERS={}", field(&text, "Kafka"));
+        assert!(text.contains(&bootstrap), "not the ports of the local configuration: {text}");
         let key = std::fs::read_to_string(path).unwrap();
         assert!(!text.contains(&key), "a key was printed");
         sdk(&field(&text, "Cosmos DB").parse().unwrap(), &key, false).await.unwrap();
