@@ -183,9 +183,16 @@ fn welcome(sandbox: &Sandbox, key_file: Option<&Path>) -> anyhow::Result<String>
             )?,
         }
     }
+    text.push_str("\nIn another terminal:\n");
+    // The local configuration names the default ports.
+    if let Some(kafka) = sandbox.kafka_bootstrap().filter(|address| !address.ends_with(":9092")) {
+        writeln!(text, "  export STREAMPROC__KAFKA__BOOTSTRAP_SERVERS={kafka}")?;
+    }
+    if let Some(cosmos) = sandbox.cosmos_endpoint().filter(|endpoint| endpoint.port() != Some(8081)) {
+        writeln!(text, "  export STREAMPROC__COSMOS__ENDPOINT={cosmos}")?;
+    }
     text.push_str(
-        "\nIn another terminal:\n  \
-         streamproc run --config config/local.toml\n  \
+        "  streamproc run --config config/local.toml\n  \
          streamproc simulate --config config/local.toml --count 10000\n  \
          streamproc verify --config config/local.toml\n\
          \nNothing is kept. Ctrl-C ends it.\n",

@@ -6,7 +6,6 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use azure_core::base64;
 use streamproc::sandbox::KEY_SENTENCE;
 
 use crate::clients::sdk;
@@ -97,6 +96,8 @@ async fn it_prints_where_things_are_and_ends_well_when_interrupted() {
         assert!(text.contains("streaming-dead-letter, partitions: 1"), "{text}");
         assert!(text.contains("rawdata, partition key: /deviceId"), "{text}");
         assert!(text.contains("streamproc simulate"), "{text}");
+        let bootstrap = format!("STREAMPROC__KAFKA__BOOTSTRAP_SERVERS={}", field(&text, "Kafka"));
+        assert!(text.contains(&bootstrap), "not the ports of the local configuration: {text}");
         let key = std::fs::read_to_string(path).unwrap();
         assert!(!text.contains(&key), "a key was printed");
         sdk(&field(&text, "Cosmos DB").parse().unwrap(), &key, false).await.unwrap();
@@ -140,6 +141,7 @@ async fn wrong_arguments_end_with_2() {
 }
 
 #[test]
-fn the_public_key_can_be_made_by_hand() {
-    assert_eq!(streamproc::sandbox::public_key(), base64::encode(KEY_SENTENCE));
+fn the_documentation_tells_the_sentence_of_the_public_key() {
+    let page = include_str!("../../docs/sandbox.md");
+    assert!(page.contains(&format!("printf '{KEY_SENTENCE}' | base64")));
 }

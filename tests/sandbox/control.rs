@@ -64,6 +64,7 @@ async fn a_container_can_be_deleted_and_created_with_another_partition_key() {
     bare.upsert("a", "1").await;
     assert_eq!(bare.order(Method::Get, "stats").await.json()["documents"]["dbs/streaming/colls/rawdata"], 1);
     assert_eq!(bare.order(Method::Post, "delete-container").await.status, 200);
+    assert_eq!(bare.order(Method::Get, "stats").await.json()["documents"], serde_json::json!({}));
     assert_eq!(bare.upsert("a", "1").await.unwrap().status, 404);
     let created = bare.order(Method::Post, "create-container?pk=/type").await;
     assert_eq!(created.status, 200, "{}", created.body);

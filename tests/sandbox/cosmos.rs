@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use azure_core::http::Method;
 use azure_data_cosmos::PartitionKey;
+use azure_data_cosmos::models::TransactionalBatchOperationResult;
 use serde_json::{Value, json};
 use streamproc::sandbox::{ContainerOptions, CosmosOptions, Kind};
 
@@ -41,14 +42,16 @@ async fn a_batch_is_stored_as_a_whole_or_not_at_all() {
     let container = container(&sandbox).await;
     let stored = container.execute_transactional_batch(batch("a", ["1", "2", "3"]), None).await.unwrap();
     let results = stored.into_model().unwrap();
-    let statuses: Vec<u16> = results.results().iter().map(|result| result.status_code()).collect();
+    let statuses: Vec<u16> =
+        results.results().iter().map(TransactionalBatchOperationResult::status_code).collect();
     assert_eq!(statuses, [201, 201, 201]);
 
     let clash = batch("a", ["4"]).create_item(event("a", "1")).unwrap().upsert_item(event("a", "5"), None);
     let refused = container.execute_transactional_batch(clash.unwrap(), None).await.unwrap();
     assert_eq!(u16::from(refused.status().status_code()), 207);
     let results = refused.into_model().unwrap();
-    let statuses: Vec<u16> = results.results().iter().map(|result| result.status_code()).collect();
+    let statuses: Vec<u16> =
+        results.results().iter().map(TransactionalBatchOperationResult::status_code).collect();
     assert_eq!(statuses, [424, 409, 424]);
     assert_eq!(query(&container, "SELECT VALUE c.id FROM c ORDER BY c.id").await, ["1", "2", "3"]);
     assert_eq!(sandbox.cosmos().unwrap().stats().documents(), 3);

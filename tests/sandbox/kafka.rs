@@ -75,18 +75,35 @@ async fn the_topics_are_there_and_the_cluster_says_that_it_is_embedded() {
     sandbox.stop().await;
 }
 
+/// Polls both members until each has half of the six partitions.
+fn share(members: &[BaseConsumer; 2]) {
+    let deadline = Instant::now() + LONG;
+    loop {
+        let held = members.each_ref().map(|member| {
+            assert!(member.poll(Duration::from_millis(5)).is_none(), "a record before any was produced");
+            member.assignment().unwrap().count()
+        });
+        if held == [3, 3] {
+            return;
+        }
+        assert!(Instant::now() < deadline, "they hold {held:?} of six partitions");
+    }
+}
+
 /// Both members of a cooperative group get partitions, every record of an idempotent, compressing
 /// producer arrives once with its headers, and commits are kept.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn two_members_of_a_cooperative_group_share_the_partitions_and_commit() {
     let sandbox = kafka(KafkaOptions::default()).await;
-    produce(&sandbox, 200).await;
     let members = [member(&sandbox, "streamproc"), member(&sandbox, "streamproc")];
-    let read = tokio::task::spawn_blocking(move || {
-        let started = Instant::now();
+    tokio::task::block_in_place(|| share(&members));
+    produce(&sandbox, 200).await;
+    let by_member = tokio::task::block_in_place(|| {
+        let deadline = Instant::now() + LONG;
         let mut seen = BTreeSet::new();
         let mut by_member = [0, 0];
-        while seen.len() < 200 && started.elapsed() < LONG {
+        while seen.len() < 200 {
+            assert!(Instant::now() < deadline, "only {} of 200 records came", seen.len());
             for (consumer, count) in members.iter().zip(&mut by_member) {
                 let Some(record) = consumer.poll(Duration::from_millis(5)) else { continue };
                 let record = record.unwrap();
@@ -99,41 +116,34 @@ async fn two_members_of_a_cooperative_group_share_the_partitions_and_commit() {
                 *count += 1;
             }
         }
-        assert!(by_member.iter().all(|count| *count > 0), "one member read everything: {by_member:?}");
         assert_eq!(committed(&members[0], 6), 200);
+        by_member
     });
-    read.await.unwrap();
+    assert!(by_member.iter().all(|count| *count > 0), "one member read everything: {by_member:?}");
     assert_eq!(sandbox.dropped_unread(), []);
     sandbox.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_member_that_leaves_hands_its_partitions_over_and_its_commits_stay() {
     let sandbox = kafka(KafkaOptions::default()).await;
-    produce(&sandbox, 50).await;
-    let (first, second) = (member(&sandbox, "streamproc"), member(&sandbox, "streamproc"));
-    let handed_over = tokio::task::spawn_blocking(move || {
-        let started = Instant::now();
-        let assigned = |consumer: &BaseConsumer| {
-            let _ = consumer.poll(Duration::from_millis(5));
-            consumer.assignment().unwrap().count()
-        };
-        while (assigned(&first), assigned(&second)) != (3, 3) {
-            assert!(started.elapsed() < LONG, "never shared evenly");
-        }
+    let members = [member(&sandbox, "streamproc"), member(&sandbox, "streamproc")];
+    tokio::task::block_in_place(|| {
+        share(&members);
+        let [first, second] = members;
         let mut place = TopicPartitionList::new();
         for partition in second.assignment().unwrap().elements() {
             place.add_partition_offset("streaming", partition.partition(), Offset::Offset(1)).unwrap();
         }
         second.commit(&place, CommitMode::Sync).unwrap();
         drop(second);
-        let left = Instant::now();
-        while assigned(&first) != 6 {
-            assert!(left.elapsed() < LONG, "never handed over");
+        let deadline = Instant::now() + LONG;
+        while first.assignment().unwrap().count() != 6 {
+            let _ = first.poll(Duration::from_millis(5));
+            assert!(Instant::now() < deadline, "never handed over");
         }
         assert_eq!(committed(&first, 6), 3);
     });
-    handed_over.await.unwrap();
     sandbox.stop().await;
 }
 

@@ -1,5 +1,7 @@
 //! What the service refuses for its size or its rate.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -34,6 +36,21 @@ async fn a_body_of_more_than_2_mb_is_answered_with_413() {
     assert_eq!(bare.batch("a", &halves).await.unwrap().status, 413, "a batch");
     let fits = bare.post("a", "x-ms-documentdb-is-upsert", large((2 << 20) - 1000).to_string()).await;
     assert_eq!(fits.unwrap().status, 201);
+    sandbox.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_sends_its_whole_body_before_it_reads_still_gets_to_read_413() {
+    let sandbox = cosmos(CosmosOptions::default()).await;
+    let mut stream =
+        TcpStream::connect(&*sandbox.cosmos_endpoint().unwrap().socket_addrs(|| None).unwrap()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let body = vec![b' '; 32 << 20];
+    write!(stream, "POST / HTTP/1.1\r\nhost: sandbox\r\ncontent-length: {}\r\n\r\n", body.len()).unwrap();
+    stream.write_all(&body).unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(String::from_utf8_lossy(&answer), "HTTP/1.1 413");
     sandbox.stop().await;
 }
 

@@ -1,7 +1,5 @@
 //! One request as the sandbox sees it: what is asked, of which container, under which partition key.
 
-use std::fmt;
-
 use axum::http::{HeaderMap, Method};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -80,12 +78,6 @@ impl Kind {
             }
             _ => Self::Other,
         }
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.serialize(f)
     }
 }
 

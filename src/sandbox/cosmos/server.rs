@@ -229,8 +229,10 @@ fn internal_error(message: &str) -> Answer {
     Answer::error(StatusCode::INTERNAL_SERVER_ERROR, 0, "InternalServerError", message)
 }
 
+/// Rounded up: who waits so long and not longer is not early.
 fn millis(wait: Duration) -> HeaderValue {
-    HeaderValue::from(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1))
+    let millis = wait.as_nanos().div_ceil(1_000_000);
+    HeaderValue::from(u64::try_from(millis).unwrap_or(u64::MAX))
 }
 
 /// The address as an SDK takes it.
