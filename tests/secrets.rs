@@ -77,7 +77,7 @@ async fn no_rendering_of_any_sign_in_shows_a_secret() {
             write!(rendered, "{client:?} {:?}", client.config_map()).unwrap();
         }
         let env = |name: &str| environment.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
-        write!(rendered, "{:?}", CosmosSignIn::new(&config.cosmos.auth, &env).unwrap()).unwrap();
+        write!(rendered, "{:?}", CosmosSignIn::new(&config.cosmos, &env).unwrap()).unwrap();
         assert_clean(&what, &rendered);
 
         for output in ["toml", "json"] {

@@ -14,7 +14,7 @@ use streamproc::azure::{
     AccountKey, CosmosSignIn, CredentialError, CredentialSource, Identity, KeyError, Timing, TokenCache,
     credential, uncached,
 };
-use streamproc::config::{CosmosAuth, CosmosAuthMethod, KafkaAuth, KafkaAuthMethod};
+use streamproc::config::{Cosmos, CosmosAuth, CosmosAuthMethod, KafkaAuth, KafkaAuthMethod};
 
 /// What the endpoint does with one request.
 #[derive(Clone, Copy)]
@@ -227,8 +227,9 @@ async fn every_cosmos_method_has_a_sign_in() {
     for method in
         [CosmosAuthMethod::WorkloadIdentity, CosmosAuthMethod::ManagedIdentity, CosmosAuthMethod::Developer]
     {
-        let auth = CosmosAuth { method, ..CosmosAuth::default() };
-        let sign_in = CosmosSignIn::new(&auth, &|name| pod.env(name)).unwrap();
+        let mut cosmos = Cosmos::new("https://a/", ["r"], "d", "c");
+        cosmos.auth.method = method;
+        let sign_in = CosmosSignIn::new(&cosmos, &|name| pod.env(name)).unwrap();
         assert!(matches!(sign_in, CosmosSignIn::Token(_)), "{method:?}");
     }
 }

@@ -7,8 +7,8 @@ use azure_core::base64;
 use azure_core::credentials::Secret;
 
 use super::credential::Environment;
-use crate::config::CosmosAuth;
 use crate::config::sign_in::COSMOS_KEY_VARIABLE;
+use crate::config::{Cosmos, CosmosAuth};
 
 /// Where the account key comes from, and the key as it was last read. `Debug` does not show it.
 #[derive(Clone)]
@@ -43,7 +43,19 @@ pub enum KeyError {
 }
 
 impl AccountKey {
-    /// Reads the key.
+    /// Reads the key of an account. The sandbox's is public, so there none has to be configured.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or what is there is none.
+    pub fn of(cosmos: &Cosmos, env: Environment<'_>) -> Result<Self, KeyError> {
+        match (Self::read(&cosmos.auth, env), sandbox_key(&cosmos.endpoint)) {
+            (Err(KeyError::NotSet), Some(secret)) => Ok(Self { file: None, secret }),
+            (key, _) => key,
+        }
+    }
+
+    /// Reads the key that is configured.
     ///
     /// # Errors
     ///
@@ -80,6 +92,16 @@ impl fmt::Debug for AccountKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AccountKey").field("file", &self.file).finish_non_exhaustive()
     }
+}
+
+#[cfg(feature = "sandbox")]
+fn sandbox_key(endpoint: &str) -> Option<Secret> {
+    crate::sandbox::key_for(&endpoint.parse().ok()?).map(Secret::new)
+}
+
+#[cfg(not(feature = "sandbox"))]
+fn sandbox_key(_: &str) -> Option<Secret> {
+    None
 }
 
 fn from_file(path: &std::path::Path) -> Result<Secret, KeyError> {

@@ -6,7 +6,7 @@ use azure_core::credentials::TokenCredential;
 
 use super::credential::{CredentialError, Environment, Identity, credential};
 use super::key::{AccountKey, KeyError};
-use crate::config::{CosmosAuth, CosmosAuthMethod};
+use crate::config::{Cosmos, CosmosAuthMethod};
 
 /// How to sign in to Cosmos DB.
 #[derive(Clone, Debug)]
@@ -34,10 +34,11 @@ impl CosmosSignIn {
     /// # Errors
     ///
     /// What is missing on this machine. Nothing is asked of the network.
-    pub fn new(auth: &CosmosAuth, env: Environment<'_>) -> Result<Self, SignInError> {
+    pub fn new(cosmos: &Cosmos, env: Environment<'_>) -> Result<Self, SignInError> {
+        let auth = &cosmos.auth;
         let client_id = auth.client_id.clone();
         let identity = match auth.method {
-            CosmosAuthMethod::Key => return Ok(Self::Key(AccountKey::read(auth, env)?)),
+            CosmosAuthMethod::Key => return Ok(Self::Key(AccountKey::of(cosmos, env)?)),
             CosmosAuthMethod::WorkloadIdentity => {
                 Identity::Workload { client_id, tenant_id: auth.tenant_id.clone() }
             }

@@ -2,6 +2,8 @@
 //!
 //! Label values are topics, partitions, and words from this program: no label grows with the data.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use prometheus::{
     Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder,
@@ -252,6 +254,12 @@ impl Metrics {
         let _ = self.committed_offset.remove_label_values(&labels);
         let _ = self.last_commit_timestamp.remove_label_values(&labels);
         let _ = self.oldest_unstored_timestamp.remove_label_values(&labels);
+    }
+
+    /// Kafka has kept a commit of this partition just now.
+    pub fn committed_now(&self, partition: &TopicPartition) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        Self::time_of_partition(&self.last_commit_timestamp, partition).set(now);
     }
 
     /// A gauge of one partition.

@@ -253,12 +253,12 @@ fn target(config: &Config) -> Result<Target, StartError> {
 /// renews itself.
 fn credential_source(config: &Config) -> Result<CredentialSource, StartError> {
     use azure_data_cosmos_driver::models::Credential;
-    let auth = config.cosmos.auth.clone();
-    Ok(match CosmosSignIn::new(&auth, &azure::process_environment)? {
+    let cosmos = config.cosmos.clone();
+    Ok(match CosmosSignIn::new(&cosmos, &azure::process_environment)? {
         CosmosSignIn::Token(credential) => Arc::new(move || Ok(Credential::from(Arc::clone(&credential)))),
         CosmosSignIn::Key(_) => Arc::new(move || {
             let key =
-                AccountKey::read(&auth, &azure::process_environment).map_err(|error| error.to_string())?;
+                AccountKey::of(&cosmos, &azure::process_environment).map_err(|error| error.to_string())?;
             Ok(Credential::AccountKey(key.secret().clone()))
         }),
     })

@@ -11,13 +11,11 @@ use rdkafka::TopicPartitionList;
 use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaRespErr;
 
-use super::errors::commit_outcome;
 use super::statistics::Statistics;
-use crate::core::kafka::{Offset, TopicPartition};
-use crate::core::worker::CommitOutcome;
+use crate::core::kafka::TopicPartition;
 use crate::kafka::Context;
 
 /// Something the client told.
@@ -32,8 +30,6 @@ pub enum Notice {
         /// Whether others may have them already.
         lost: bool,
     },
-    /// A commit was answered.
-    Committed(Vec<(TopicPartition, Offset, CommitOutcome)>),
     /// Once a second.
     Statistics(Statistics),
 }
@@ -43,7 +39,16 @@ pub struct WorkerContext {
     base: Context,
     notices: Mutex<Vec<Notice>>,
     last_error: Mutex<String>,
+    /// The rebalance that the client waits for an answer to.
+    open: Mutex<Option<Rebalance>>,
     closing: AtomicBool,
+}
+
+/// What the group wants.
+#[derive(Clone, Debug)]
+struct Rebalance {
+    gives: bool,
+    partitions: TopicPartitionList,
 }
 
 impl WorkerContext {
@@ -53,6 +58,7 @@ impl WorkerContext {
             base,
             notices: Mutex::default(),
             last_error: Mutex::default(),
+            open: Mutex::default(),
             closing: AtomicBool::new(false),
         }
     }
@@ -67,9 +73,18 @@ impl WorkerContext {
         lock(&self.last_error).clone()
     }
 
-    /// From now on rebalances are answered at once: nobody reads notices any more.
-    pub fn close(&self) {
+    /// The rebalance that was noted last has been answered.
+    pub fn answered(&self) {
+        *lock(&self.open) = None;
+    }
+
+    /// From now on rebalances are answered at once: nobody reads notices any more. One that is still
+    /// open is answered too, because the client would wait for that for ever.
+    pub fn close(&self, consumer: &BaseConsumer<Self>) {
         self.closing.store(true, Ordering::Relaxed);
+        if let Some(open) = lock(&self.open).take() {
+            open.answer(consumer);
+        }
     }
 
     fn note(&self, notice: Notice) {
@@ -107,49 +122,37 @@ impl ClientContext for WorkerContext {
 
 impl ConsumerContext for WorkerContext {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, kind: RDKafkaRespErr, list: &mut TopicPartitionList) {
-        let assigned = kind == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+        let gives = kind == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+        let rebalance = Rebalance { gives, partitions: list.clone() };
         if self.closing.load(Ordering::Relaxed) {
-            let answered = if assigned {
-                consumer.incremental_assign(list)
-            } else {
-                consumer.incremental_unassign(list)
-            };
-            // An empty or lost assignment cannot be given up in part.
-            if answered.is_err() {
-                let _ = consumer.unassign();
-            }
+            rebalance.answer(consumer);
             return;
         }
+        *lock(&self.open) = Some(rebalance);
         let partitions = names(list);
-        self.note(if assigned {
+        self.note(if gives {
             Notice::Assigned(partitions)
         } else {
             Notice::Revoked { partitions, lost: consumer.assignment_lost() }
         });
     }
+}
 
-    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
-        let whole = result.err().and_then(|error| error.rdkafka_error_code());
-        let answers = offsets
-            .elements()
-            .iter()
-            .filter_map(|element| {
-                let offset = element.offset().to_raw()?;
-                let own = element.error().err().and_then(|error| error.rdkafka_error_code());
-                let outcome = commit_outcome(own.or(whole));
-                Some((TopicPartition::new(element.topic(), element.partition()), Offset(offset), outcome))
-            })
-            .collect();
-        self.note(Notice::Committed(answers));
+impl Rebalance {
+    /// Does what the group wants. An error would say that there is nothing to answer any more.
+    fn answer(&self, consumer: &BaseConsumer<WorkerContext>) {
+        let answered = if self.gives {
+            consumer.incremental_assign(&self.partitions)
+        } else {
+            consumer.incremental_unassign(&self.partitions)
+        };
+        if let Err(error) = answered {
+            tracing::debug!(%error, "a rebalance could not be answered while the Kafka client was closing");
+        }
     }
 }
 
 /// The partitions of a list.
 pub fn names(list: &TopicPartitionList) -> Vec<TopicPartition> {
     list.elements().iter().map(|element| TopicPartition::new(element.topic(), element.partition())).collect()
-}
-
-/// The error that the client put beside a partition, if any.
-pub fn element_error(result: KafkaResult<()>) -> Option<RDKafkaErrorCode> {
-    result.err().and_then(|error| error.rdkafka_error_code())
 }

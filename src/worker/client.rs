@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use rdkafka::consumer::{CommitMode, Consumer};
+use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaResult;
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
+use super::commits::Commits;
 use super::jobs::Jobs;
 use crate::core::kafka::{Offset, TopicPartition};
 use crate::source::consumer::WorkerConsumer;
@@ -15,10 +16,11 @@ use crate::source::consumer::WorkerConsumer;
 /// How long a client may take to leave its group and end.
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 
-/// A consumer and the thread that asks questions through it.
+/// A consumer and the threads that ask and commit through it.
 pub(super) struct Client {
     pub(super) consumer: Arc<WorkerConsumer>,
     pub(super) jobs: Jobs,
+    pub(super) commits: Commits,
 }
 
 impl Client {
@@ -30,6 +32,7 @@ impl Client {
             let at = offset.map_or(KafkaOffset::End, |offset| KafkaOffset::Offset(offset.0));
             list.add_partition_offset(&name.topic, name.partition, at)?;
         }
+        self.consumer.context().answered();
         self.consumer.incremental_assign(&list)?;
         let idle: Vec<_> =
             partitions.iter().filter(|(_, offset)| offset.is_none()).map(|(name, _)| name).collect();
@@ -38,10 +41,8 @@ impl Client {
 
     /// Gives partitions back to the group.
     pub(super) fn unassign(&self, partitions: &[TopicPartition]) -> KafkaResult<()> {
-        // When the whole assignment was lost, the client may know nothing of its parts any more.
-        self.consumer.incremental_unassign(&list_of(partitions)).or_else(|error| {
-            if self.consumer.assignment_lost() { self.consumer.unassign() } else { Err(error) }
-        })
+        self.consumer.context().answered();
+        self.consumer.incremental_unassign(&list_of(partitions))
     }
 
     pub(super) fn pause(&self, partition: &TopicPartition) -> KafkaResult<()> {
@@ -60,23 +61,12 @@ impl Client {
         self.resume(partition)
     }
 
-    /// Asks Kafka to keep offsets; the answer comes as a notice.
-    pub(super) fn commit(&self, offsets: &[(TopicPartition, Offset)]) -> KafkaResult<()> {
-        let mut list = TopicPartitionList::new();
-        for (name, offset) in offsets {
-            list.add_partition_offset(&name.topic, name.partition, KafkaOffset::Offset(offset.0))?;
-        }
-        self.consumer.commit(&list, CommitMode::Async)
-    }
-
     /// Leaves the group and ends the client, within a time limit: a broker that does not answer must
     /// not keep the process from ending.
     pub(super) fn close(self) {
-        let Self { consumer, jobs } = self;
-        consumer.context().close();
-        drop(jobs);
-        // Answers a rebalance that is still open, if there is one; otherwise it does no harm.
-        let _ = consumer.unassign();
+        let Self { consumer, jobs, commits } = self;
+        consumer.context().close(&consumer);
+        drop((jobs, commits));
         let (ended, wait) = mpsc::channel::<()>();
         let closing = std::thread::Builder::new().name("kafka-close".into()).spawn(move || {
             drop(consumer);

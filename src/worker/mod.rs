@@ -6,6 +6,7 @@
 //! through the worker's inbox.
 
 mod client;
+mod commits;
 mod inbox;
 mod jobs;
 mod ownership;

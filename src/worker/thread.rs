@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, KafkaResult};
@@ -13,12 +13,13 @@ use smallvec::SmallVec;
 use tokio_util::sync::CancellationToken;
 
 use super::client::Client;
+use super::commits::Commits;
 use super::inbox::Outside;
 use super::jobs::{Job, Jobs};
 use super::pool::{Pulse, Shared};
 use crate::core::kafka::{Epoch, Offset, TopicPartition};
 use crate::core::records::RawRecord;
-use crate::core::worker::{Appetite, Batch, CommitOutcome, Effect, Input, Worker};
+use crate::core::worker::{Appetite, Batch, Effect, Input, Worker};
 use crate::dead_letter::DeadLetters;
 use crate::observe::metrics::Metrics;
 use crate::sink::{Backoff, Sink};
@@ -142,7 +143,15 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
             self.place.clone(),
         )
         .map_err(|error| error.to_string())?;
-        Ok(Client { consumer, jobs })
+        let commits = Commits::start(
+            Arc::clone(&consumer),
+            outside.clone(),
+            self.shared.metrics.clone(),
+            self.shared.health.clone(),
+            self.place.clone(),
+        )
+        .map_err(|error| error.to_string())?;
+        Ok(Client { consumer, jobs, commits })
     }
 
     /// Takes records and notices from the client. Gives whether there may be more at once.
@@ -290,26 +299,9 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
                 self.shared.metrics.rebalances.inc();
                 self.machine.apply(Input::Revoked { partitions, lost }, now);
             }
-            Notice::Committed(answers) => {
-                self.count_commits(&answers);
-                self.machine.apply(Input::Committed(answers), now);
-            }
             Notice::Statistics(statistics) => {
                 self.statistics = statistics;
                 self.report();
-            }
-        }
-    }
-
-    fn count_commits(&self, answers: &[(TopicPartition, Offset, CommitOutcome)]) {
-        let metrics = &self.shared.metrics;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-        for (name, offset, outcome) in answers {
-            if *outcome == CommitOutcome::Kept {
-                Metrics::of_partition(&metrics.committed_offset, name).set(offset.0);
-                Metrics::time_of_partition(&metrics.last_commit_timestamp, name).set(now);
-            } else {
-                metrics.commit_failures.inc();
             }
         }
     }
@@ -347,15 +339,8 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
     }
 
     fn perform(&mut self, outside: &Outside) {
-        // Performing may bring about more: a commit that cannot even be asked for is answered at once.
-        loop {
-            let effects = self.machine.effects(Instant::now());
-            if effects.is_empty() {
-                break;
-            }
-            for effect in effects {
-                self.perform_one(effect, outside);
-            }
+        for effect in self.machine.effects(Instant::now()) {
+            self.perform_one(effect, outside);
         }
     }
 
@@ -367,7 +352,11 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
                     token.cancel();
                 }
             }
-            Effect::Commit(offsets) => self.commit(&offsets),
+            Effect::Commit(offsets) => {
+                if let Some(client) = &self.client {
+                    client.commits.ask(offsets);
+                }
+            }
             Effect::FindStart(wanted) => {
                 let owned = self.machine.standing().map(|standing| standing.partition).collect();
                 self.ask(Job::Starts(wanted, owned));
@@ -424,18 +413,6 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
             }
             drop(ended);
         });
-    }
-
-    fn commit(&mut self, offsets: &[(TopicPartition, Offset)]) {
-        let Some(client) = &self.client else { return };
-        if let Err(error) = client.commit(offsets) {
-            tracing::warn!(worker = self.place, %error, "a commit could not be asked for");
-            let outcome = CommitOutcome::TryAgain;
-            let answers: Vec<_> =
-                offsets.iter().map(|(name, offset)| (name.clone(), *offset, outcome)).collect();
-            self.count_commits(&answers);
-            self.machine.apply(Input::Committed(answers), Instant::now());
-        }
     }
 
     fn ask(&self, job: Job) {
