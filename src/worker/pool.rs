@@ -93,7 +93,7 @@ impl Pool {
             std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
                 let (own, inbox) = Outside::into_this_thread();
                 *to_outside.lock().unwrap_or_else(PoisonError::into_inner) = Some(own.clone());
-                worker.run(own, &inbox);
+                worker.run(&own, &inbox);
                 drop(ended);
             })?;
             members.push(Member { outside, pulse, ended: Mutex::new(Some(wait)) });

@@ -75,21 +75,21 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
     }
 
     /// Runs until drained.
-    pub(super) fn run(mut self, outside: Outside, inbox: &Receiver<Input>) {
+    pub(super) fn run(mut self, outside: &Outside, inbox: &Receiver<Input>) {
         while !self.done {
             self.pulse.beat();
-            self.keep_a_client(&outside);
+            self.keep_a_client(outside);
             while let Ok(input) = inbox.try_recv() {
                 self.machine.apply(input, Instant::now());
             }
-            self.perform(&outside);
+            self.perform(outside);
             let appetite = self.machine.appetite(Instant::now());
-            self.perform(&outside);
+            self.perform(outside);
             let busy = match appetite {
                 Appetite::Hungry => self.poll(),
                 Appetite::Wait(_) => false,
             };
-            self.perform(&outside);
+            self.perform(outside);
             if !busy && !self.done {
                 let now = Instant::now();
                 let mut until = self.machine.wake_at(now);

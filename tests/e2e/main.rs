@@ -8,6 +8,8 @@
 
 mod harness_smoke;
 mod kafka_smoke;
+mod main_job;
 mod sign_in_smoke;
+mod stage;
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,0 +1,198 @@
+//! What an end-to-end test plays on: topics of its own on a real Kafka, an embedded Cosmos DB of its
+//! own, and the service between them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+use streamproc::sandbox::{ContainerOptions, CosmosOptions, EmbeddedCosmos, Sandbox, SandboxOptions};
+
+use crate::support::guard;
+use crate::support::kafka::{self, Cluster, Received, Record};
+use crate::support::service::Service;
+use crate::support::wait::{self, block_on};
+
+/// How long something that takes a moment may take on two busy cores.
+pub const SOON: Duration = Duration::from_secs(60);
+
+/// A topic, a dead-letter topic, a group and a Cosmos DB of a test's own.
+pub struct Stage {
+    pub cluster: &'static Cluster,
+    pub topic: String,
+    pub dead_letters: String,
+    pub group: String,
+    sandbox: Sandbox,
+}
+
+/// What a stage is like.
+pub struct Layout {
+    pub partitions: i32,
+    pub topic_settings: &'static [(&'static str, &'static str)],
+    pub dead_letter_settings: &'static [(&'static str, &'static str)],
+    pub partition_key: Vec<String>,
+    pub unique_keys: Vec<String>,
+}
+
+impl Default for Layout {
+    fn default() -> Self {
+        Self {
+            partitions: 6,
+            topic_settings: &[],
+            dead_letter_settings: &[],
+            partition_key: vec!["/deviceId".into()],
+            unique_keys: Vec::new(),
+        }
+    }
+}
+
+impl Stage {
+    /// A stage on the cluster that tests share.
+    pub fn new(layout: Layout) -> Self {
+        Self::on(kafka::shared(), layout)
+    }
+
+    /// A stage on a cluster.
+    pub fn on(cluster: &'static Cluster, layout: Layout) -> Self {
+        let (topic, dead_letters) = (kafka::unique("events"), kafka::unique("dead-letters"));
+        cluster.create_topic(&topic, layout.partitions, layout.topic_settings);
+        cluster.create_topic(&dead_letters, 1, layout.dead_letter_settings);
+        let container = ContainerOptions {
+            partition_key: layout.partition_key,
+            unique_keys: layout.unique_keys,
+            ..ContainerOptions::default()
+        };
+        let cosmos = CosmosOptions { containers: vec![container], ..CosmosOptions::default() };
+        let options = SandboxOptions { kafka: None, cosmos: Some(cosmos) };
+        let sandbox = block_on_runtime(Sandbox::start(options)).expect("the embedded Cosmos DB starts");
+        Self { cluster, topic, dead_letters, group: kafka::unique("group"), sandbox }
+    }
+
+    pub fn cosmos(&self) -> &EmbeddedCosmos {
+        self.sandbox.cosmos().expect("it was started with it")
+    }
+
+    /// A configuration for this stage. `overrides` are whole sections or lines that come after it,
+    /// as `("trigger", "interval = \"50ms\"")`.
+    pub fn config(&self, overrides: &[(&str, &str)]) -> String {
+        let mut sections: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        let mut add = |section: &'static str, lines: Vec<String>| {
+            sections.insert(section, lines);
+        };
+        add(
+            "kafka",
+            vec![
+                format!("bootstrap_servers = {:?}", self.cluster.bootstrap()),
+                format!("topics = [{:?}]", self.topic),
+                format!("group_id = {:?}", self.group),
+                "session_timeout = \"6s\"".into(),
+            ],
+        );
+        add("trigger", vec!["interval = \"100ms\"".into()]);
+        add(
+            "cosmos",
+            vec![
+                format!("endpoint = {:?}", self.cosmos().endpoint().as_str()),
+                "regions = [\"West Europe\"]".into(),
+                "database = \"streaming\"".into(),
+                "container = \"rawdata\"".into(),
+            ],
+        );
+        add("cosmos.auth", vec!["method = \"key\"".into()]);
+        add("dead_letter", vec![format!("topic = {:?}", self.dead_letters)]);
+        add("shutdown", vec!["timeout = \"10s\"".into()]);
+        add("log", vec!["format = \"text\"".into()]);
+        for (section, line) in overrides {
+            let lines = sections.entry(section).or_default();
+            let name = line.split('=').next().unwrap_or_default().trim();
+            lines.retain(|line| line.split('=').next().unwrap_or_default().trim() != name);
+            lines.push((*line).to_owned());
+        }
+        sections
+            .into_iter()
+            .map(|(section, lines)| format!("[{section}]\n{}\n", lines.join("\n")))
+            .collect::<Vec<_>>()
+            .join("\n")
+    }
+
+    /// Starts the service on this stage.
+    pub fn service(&self, overrides: &[(&str, &str)]) -> Service {
+        Service::start(&self.config(overrides))
+    }
+
+    /// Waits until everything in the topic is behind the group's commits.
+    #[track_caller]
+    pub fn wait_until_caught_up(&self, service: &Service, limit: Duration) {
+        let partitions = self.cluster.partitions(&self.topic);
+        let what = "the group to catch up";
+        wait::until_ok(limit, what, || {
+            if service.exited().is_some() {
+                return Err(format!("the service ended:\n{}", service.tail()));
+            }
+            let committed = self.cluster.committed(&self.group, &self.topic);
+            let behind: Vec<_> = (0..partitions)
+                .filter_map(|partition| {
+                    let (_, high) = self.cluster.watermarks(&self.topic, partition);
+                    let at = committed.get(&partition).copied().unwrap_or(-1);
+                    (at < high && high > 0).then(|| format!("{partition}: {at} of {high}"))
+                })
+                .collect();
+            if behind.is_empty() { Ok(()) } else { Err(format!("{behind:?}\n{}", service.tail())) }
+        });
+    }
+
+    /// Every stored document, read through Microsoft's SDK for Python, by partition key and id.
+    pub fn documents(&self) -> Vec<Value> {
+        let dir = guard::temp_dir("read-all");
+        let key_file = dir.path().join("key");
+        std::fs::write(&key_file, self.cosmos().key()).unwrap();
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/read_all.py");
+        let python = std::env::var("STREAMPROC_PYTHON").expect(
+            "STREAMPROC_PYTHON names a Python with tests/python/requirements.txt installed; `make test` sets it",
+        );
+        let output = Command::new(python)
+            .arg(script)
+            .arg(self.cosmos().endpoint().as_str())
+            .arg(&key_file)
+            .args(["streaming", "rawdata"])
+            .output()
+            .expect("run Python");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).expect("a document a line")).collect()
+    }
+
+    /// Everything in the dead-letter topic.
+    pub fn letters(&self) -> Vec<Received> {
+        self.cluster.read_all(&self.dead_letters)
+    }
+
+    /// Writes records to the topic.
+    pub fn send(&self, records: &[Record]) -> Vec<(i32, i64)> {
+        self.cluster.producer().send(&self.topic, records)
+    }
+}
+
+/// The sandbox has a runtime of its own; starting it needs one to wait on.
+pub fn block_on_runtime<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let done = runtime.block_on(future);
+    let _ = block_on(async {});
+    done
+}
+
+/// An event as the sample sends it, small.
+pub fn event(device: usize, number: usize) -> String {
+    format!(
+        r#"{{"eventId":"{device}-{number}","deviceId":"device-{device}","deviceSequenceNumber":{number},"value":{number}.25,"type":"CO2","createdAt":"2026-05-16T17:16:40.000003Z"}}"#
+    )
+}
+
+/// Records of events, keyed by their device as the sample does.
+pub fn events(devices: usize, each: usize) -> Vec<Record> {
+    (0..each)
+        .flat_map(|number| (0..devices).map(move |device| (device, number)))
+        .map(|(device, number)| Record::new(event(device, number)).key(format!("device-{device}")))
+        .collect()
+}
