@@ -51,7 +51,7 @@ pub(super) struct Parts<'a> {
 }
 
 impl Document {
-    pub(super) fn assemble(id: DocumentId, key: PartitionKey, parts: Parts<'_>) -> Self {
+    pub(super) fn assemble(id: DocumentId, key: PartitionKey, parts: &Parts<'_>) -> Self {
         // Enough for the usual event, so that it is allocated once: an id, three names and timestamps.
         let mut inserted = Vec::with_capacity(id.0.len() + 192);
         let mut splices = SmallVec::new();

@@ -7,12 +7,18 @@ use smallvec::SmallVec;
 use super::rules::{Field, FieldNumber, LeftOut, Level, MAX_KEY_PARTS, Rules};
 use crate::core::json::{self, Kind, Name, Scanner, Value};
 
-/// What a valid JSON text turned out to be.
-pub(super) enum Root<'a> {
-    /// An object, and what was found in it.
-    Event(Found<'a>),
-    /// Another kind of value.
-    Other(Kind<'a>),
+/// Why nothing can be found in a text.
+pub(super) enum Refused<'a> {
+    /// It is not JSON, or beyond the limits.
+    NotJson(json::Error),
+    /// It is JSON, of this kind.
+    NotAnObject(Kind<'a>),
+}
+
+impl From<json::Error> for Refused<'_> {
+    fn from(error: json::Error) -> Self {
+        Self::NotJson(error)
+    }
 }
 
 /// What an event holds, before any of it is judged.
@@ -36,7 +42,7 @@ pub(super) struct Found<'a> {
 }
 
 /// Goes through the whole text; offsets count from its first byte, a byte order mark included.
-pub(super) fn find<'a>(rules: &Rules, text: &'a str) -> Result<Root<'a>, json::Error> {
+pub(super) fn find<'a>(rules: &Rules, text: &'a str) -> Result<Found<'a>, Refused<'a>> {
     const BYTE_ORDER_MARK: char = '\u{feff}';
     let start = if text.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len_utf8() } else { 0 };
     let mut search = Search {
@@ -45,14 +51,14 @@ pub(super) fn find<'a>(rules: &Rules, text: &'a str) -> Result<Root<'a>, json::E
         seen: SmallVec::from_elem(false, rules.number_of_fields()),
         found: Found::default(),
     };
-    let root = if search.scanner.open_object()? {
-        search.event()?;
-        Root::Event(search.found)
-    } else {
-        Root::Other(search.scanner.value()?.kind)
-    };
+    if !search.scanner.open_object()? {
+        let kind = search.scanner.value()?.kind;
+        search.scanner.end()?;
+        return Err(Refused::NotAnObject(kind));
+    }
+    search.event()?;
     search.scanner.end()?;
-    Ok(root)
+    Ok(search.found)
 }
 
 struct Search<'r, 'a> {

@@ -55,7 +55,7 @@ pub use timestamp::Stamp;
 
 use crate::core::reason::Reason;
 use document::Parts;
-use find::Root;
+use find::Refused;
 
 /// What an event turned out to be.
 #[derive(Clone, Debug)]
@@ -85,10 +85,10 @@ pub fn decode(
         };
     };
     let text = std::str::from_utf8(value).map_err(|error| BadEvent::not_utf8(value, error))?;
-    let found = match find::find(rules, text).map_err(|error| BadEvent::not_json(text, &error))? {
-        Root::Event(found) => found,
-        Root::Other(kind) => return Err(BadEvent::not_an_object(kind)),
-    };
+    let found = find::find(rules, text).map_err(|refused| match refused {
+        Refused::NotJson(error) => BadEvent::not_json(text, &error),
+        Refused::NotAnObject(kind) => BadEvent::not_an_object(kind),
+    })?;
     if let Some((field, at)) = found.duplicate {
         let detail = format!("{:?} stands a second time at byte {at}", rules.path_of(field));
         return Err(BadEvent::new(Reason::DuplicateField, detail));
@@ -109,7 +109,7 @@ pub fn decode(
     let document = Document::assemble(
         id,
         key,
-        Parts {
+        &Parts {
             kept: &found.kept,
             timestamps: &timestamps,
             enqueued_at: rules.enqueued_at.as_deref().map(|name| (name, enqueued)),

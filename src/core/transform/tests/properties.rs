@@ -3,39 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::{EpochUnit, Precision, Ttl};
-
-/// Configurations that use the rules in different ways.
-fn configurations() -> Vec<Event> {
-    let sample = Event::default();
-    vec![
-        sample.clone(),
-        Event {
-            id: "id".into(),
-            partition_key: names(&["/device/id", "createdAt"]),
-            timestamps: names(&["createdAt", "seenAt"]),
-            timestamp_precision: Precision::Nanos,
-            epoch_unit: EpochUnit::Seconds,
-            enqueued_at: String::new(),
-            ttl: Ttl::Refuse,
-            ..sample.clone()
-        },
-        Event {
-            partition_key: names(&["id", "device/site/name", "device/id"]),
-            timestamps: names(&[]),
-            processed_at: String::new(),
-            ..sample.clone()
-        },
-        Event {
-            id: "value".into(),
-            partition_key: names(&["value", "a \n"]),
-            timestamp_precision: Precision::Micros,
-            epoch_unit: EpochUnit::Nanos,
-            enqueued_at: "é\\".into(),
-            ..sample
-        },
-    ]
-}
+use crate::config::{EpochUnit, Precision};
+use model::configurations;
 
 fn pick(of: &'static [&'static str]) -> impl Strategy<Value = String> {
     prop::sample::select(of).prop_map(str::to_owned)
@@ -223,7 +192,6 @@ fn the_generator_makes_both_documents_and_bad_events() {
                 decode_with(&rules, event.as_bytes()).is_ok()
             })
             .count();
-        println!("{stored}");
-        assert!((50..450).contains(&stored), "{stored} of 500 became documents: {configuration:?}");
+        assert!((100..400).contains(&stored), "{stored} of 500 became documents: {configuration:?}");
     }
 }
