@@ -9,14 +9,16 @@
 //! DB keeps. Escapes of lone surrogates (`\ud800`) are grammatical and pass; only who asks for the
 //! characters of such a string, with [`Text::unescape`], gets an error.
 
+mod error;
 mod escape;
 mod number;
 mod scanner;
 mod text;
 mod words;
 
+pub use error::{Error, Expected, Problem};
 pub use escape::write_string;
-pub use scanner::{Error, Kind, MAX_DEPTH, Name, Problem, Scanner, Value};
+pub use scanner::{Kind, MAX_DEPTH, Name, Scanner, Value};
 pub use text::{LoneSurrogate, Text};
 
 #[cfg(test)]

@@ -1,32 +1,14 @@
 //! One walk over a JSON text.
 
+use std::ops::Range;
+
+use super::error::{Error, Expected, Problem};
 use super::number::{BadNumber, number_end};
 use super::text::Text;
 use super::words::plain_end;
-use std::ops::Range;
 
 /// How deep objects and arrays may nest; the outermost is at depth 1.
 pub const MAX_DEPTH: u32 = 128;
-
-/// Why a text was refused, and at which byte of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Error {
-    /// The offset of the byte that was not as it should be; the text's length when it ends too early.
-    pub at: usize,
-    /// What is wrong there.
-    pub problem: Problem,
-}
-
-/// What can be wrong with a text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Problem {
-    /// Not JSON: what should have stood there, or what may not.
-    Syntax(&'static str),
-    /// An object or array begins inside [`MAX_DEPTH`] others.
-    TooDeep,
-    /// A number that is no finite double begins there.
-    NumberOutOfRange,
-}
 
 /// A value and the bytes it takes up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,12 +59,16 @@ pub struct Scanner<'a> {
     objects: u128,
     /// Whether an object has just been opened, so that a name may come without a comma before it.
     opened: bool,
+    /// Where the name that was passed last begins, with its quotation mark, and ends, with the other.
+    name: (usize, usize),
+    /// How many bytes of that name come before its first escape, or its end.
+    name_plain: usize,
 }
 
 impl<'a> Scanner<'a> {
     /// A scanner that begins at byte `at` of `text`; all offsets it reports are in `text`.
     pub fn new(text: &'a str, at: usize) -> Self {
-        Self { text, at, depth: 0, objects: 0, opened: false }
+        Self { text, at, depth: 0, objects: 0, opened: false, name: (0, 0), name_plain: 0 }
     }
 
     /// How far the scanner has come: the offset after what it last passed.
@@ -92,8 +78,7 @@ impl<'a> Scanner<'a> {
 
     /// If an object comes next, goes into it, to its first name. If not, stays and says so.
     pub fn open_object(&mut self) -> Result<bool, Error> {
-        self.skip_whitespace();
-        if self.peek() != Some(b'{') {
+        if self.next_byte() != Some(b'{') {
             return Ok(false);
         }
         self.open(true)?;
@@ -101,28 +86,41 @@ impl<'a> Scanner<'a> {
         Ok(true)
     }
 
-    /// The next name of the object that was opened last, with its value to come; `None` at its end.
-    pub fn next_name(&mut self) -> Result<Option<Name<'a>>, Error> {
-        self.skip_whitespace();
+    /// Goes past the next name of the object that was opened last, to its value. `false` at the object's
+    /// end, which is passed too.
+    #[inline]
+    pub fn next_name(&mut self) -> Result<bool, Error> {
         let first = std::mem::take(&mut self.opened);
-        match self.peek() {
-            Some(b'}') => {
-                self.at += 1;
-                self.depth -= 1;
-                return Ok(None);
-            }
+        match self.next_byte() {
             Some(b',') if !first => self.at += 1,
+            Some(b'}') => {
+                self.close();
+                return Ok(false);
+            }
             _ if first => {}
-            _ => return Err(self.expected("',' or '}' after a value")),
+            _ => return Err(self.expected(Expected::CommaOrBrace)),
         }
-        self.name().map(Some)
+        self.skip_name()?;
+        Ok(true)
+    }
+
+    /// The name that [`next_name`](Self::next_name) went past last. (It does not return it itself: a
+    /// wide return value, on its way through memory, is what the scanner would spend most time on.)
+    ///
+    /// # Panics
+    ///
+    /// Before there was a name.
+    #[inline]
+    pub fn name(&self) -> Name<'a> {
+        let (start, end) = self.name;
+        Name { start, text: Text::new(&self.text[start + 1..end - 1], self.name_plain) }
     }
 
     /// Passes the next value and says what and where it was.
     pub fn value(&mut self) -> Result<Value<'a>, Error> {
-        self.skip_whitespace();
+        let first = self.next_byte();
         let start = self.at;
-        let kind = match self.peek() {
+        let kind = match first {
             Some(b'"') => Kind::String(self.string()?),
             Some(first) => {
                 self.skip()?;
@@ -135,62 +133,59 @@ impl<'a> Scanner<'a> {
                     _ => Kind::Number(&self.text[start..self.at]),
                 }
             }
-            None => return Err(self.expected("a value")),
+            None => return Err(self.expected(Expected::Value)),
         };
         Ok(Value { span: start..self.at, kind })
     }
 
     /// Passes the next value, whatever it is.
+    #[inline]
     pub fn skip(&mut self) -> Result<(), Error> {
+        match self.next_byte() {
+            Some(b'{' | b'[') => self.skip_nested(),
+            Some(first) => self.scalar(first),
+            None => Err(self.expected(Expected::Value)),
+        }
+    }
+
+    /// Passes the object or array that begins here, with all that is in it.
+    fn skip_nested(&mut self) -> Result<(), Error> {
         let outside = self.depth;
         loop {
-            self.skip_whitespace();
-            // A value begins here.
-            match self.peek() {
-                Some(b'"') => {
-                    self.string()?;
-                }
-                Some(b'-' | b'0'..=b'9') => self.number()?,
+            // A value begins here, or what has just been opened is empty.
+            match self.next_byte() {
                 Some(b'{') => {
                     self.open(true)?;
-                    self.skip_whitespace();
-                    if self.peek() != Some(b'}') {
-                        self.name()?;
+                    if self.next_byte() != Some(b'}') {
+                        self.skip_name()?;
                         continue;
                     }
                 }
                 Some(b'[') => {
                     self.open(false)?;
-                    self.skip_whitespace();
-                    if self.peek() != Some(b']') {
+                    if self.next_byte() != Some(b']') {
                         continue;
                     }
                 }
-                Some(b't') => self.literal("true")?,
-                Some(b'f') => self.literal("false")?,
-                Some(b'n') => self.literal("null")?,
-                _ => return Err(self.expected("a value")),
+                Some(first) => self.scalar(first)?,
+                None => return Err(self.expected(Expected::Value)),
             }
-            // A value has ended, or an empty object or array is about to: close what closes here.
+            // A value has ended, or something empty is about to: close all that closes here.
             loop {
-                if self.depth == outside {
-                    return Ok(());
-                }
-                self.skip_whitespace();
-                match (self.peek(), self.in_object()) {
+                match (self.next_byte(), self.in_object()) {
                     (Some(b','), in_object) => {
                         self.at += 1;
                         if in_object {
-                            self.name()?;
+                            self.skip_name()?;
                         }
                         break;
                     }
-                    (Some(b'}'), true) | (Some(b']'), false) => {
-                        self.at += 1;
-                        self.depth -= 1;
-                    }
-                    (_, true) => return Err(self.expected("',' or '}' after a value")),
-                    (_, false) => return Err(self.expected("',' or ']' after a value")),
+                    (Some(b'}'), true) | (Some(b']'), false) => self.close(),
+                    (_, true) => return Err(self.expected(Expected::CommaOrBrace)),
+                    (_, false) => return Err(self.expected(Expected::CommaOrBracket)),
+                }
+                if self.depth == outside {
+                    return Ok(());
                 }
             }
         }
@@ -198,29 +193,27 @@ impl<'a> Scanner<'a> {
 
     /// Makes sure that nothing but whitespace is left.
     pub fn end(&mut self) -> Result<(), Error> {
-        self.skip_whitespace();
-        if self.peek().is_some() { Err(self.expected("nothing after the value")) } else { Ok(()) }
+        if self.next_byte().is_some() { Err(self.expected(Expected::End)) } else { Ok(()) }
     }
 
+    /// The next byte that is not whitespace, where the scanner then stands.
     #[inline]
-    fn peek(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at).copied()
-    }
-
-    #[inline]
-    fn skip_whitespace(&mut self) {
-        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
-            self.at += 1;
+    fn next_byte(&mut self) -> Option<u8> {
+        loop {
+            match self.text.as_bytes().get(self.at) {
+                Some(b' ' | b'\t' | b'\n' | b'\r') => self.at += 1,
+                other => return other.copied(),
+            }
         }
     }
 
-    fn expected(&self, what: &'static str) -> Error {
-        Error { at: self.at, problem: Problem::Syntax(what) }
+    fn expected(&self, what: Expected) -> Error {
+        Error::new(self.at, Problem::Syntax(what))
     }
 
     fn open(&mut self, object: bool) -> Result<(), Error> {
         if self.depth == MAX_DEPTH {
-            return Err(Error { at: self.at, problem: Problem::TooDeep });
+            return Err(Error::new(self.at, Problem::TooDeep));
         }
         let bit = 1 << self.depth;
         self.objects = if object { self.objects | bit } else { self.objects & !bit };
@@ -233,63 +226,94 @@ impl<'a> Scanner<'a> {
         self.objects >> (self.depth - 1) & 1 == 1
     }
 
-    /// A name and the colon after it.
-    fn name(&mut self) -> Result<Name<'a>, Error> {
-        self.skip_whitespace();
-        if self.peek() != Some(b'"') {
-            return Err(self.expected("a name in quotation marks"));
+    fn close(&mut self) {
+        self.depth -= 1;
+        self.at += 1;
+    }
+
+    /// Passes a name and the colon after it.
+    #[inline]
+    fn skip_name(&mut self) -> Result<(), Error> {
+        if self.next_byte() != Some(b'"') {
+            return Err(self.expected(Expected::Name));
         }
         let start = self.at;
-        let text = self.string()?;
-        self.skip_whitespace();
-        if self.peek() != Some(b':') {
-            return Err(self.expected("':' after a name"));
+        self.name_plain = self.skip_string()?;
+        self.name = (start, self.at);
+        if self.next_byte() != Some(b':') {
+            return Err(self.expected(Expected::Colon));
         }
         self.at += 1;
-        Ok(Name { start, text })
+        Ok(())
     }
 
-    fn string(&mut self) -> Result<Text<'a>, Error> {
-        let bytes = self.text.as_bytes();
-        let start = self.at + 1;
-        let mut escaped = false;
-        let mut at = start;
-        loop {
-            at = plain_end(bytes, at);
-            self.at = at;
-            match bytes.get(at) {
-                Some(b'"') => {
-                    self.at = at + 1;
-                    return Ok(Text::new(&self.text[start..at], escaped));
-                }
-                Some(b'\\') => {
-                    escaped = true;
-                    at += match bytes.get(at + 1) {
-                        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
-                        Some(b'u') if four_hex_digits(bytes, at + 2) => 6,
-                        _ => return Err(self.expected("an escape that JSON knows")),
-                    };
-                }
-                Some(_) => return Err(self.expected("no bare control character in a string")),
-                None => return Err(self.expected("a quotation mark at the end of a string")),
-            }
+    /// A value that is neither object nor array and begins with the byte `first`.
+    #[inline]
+    fn scalar(&mut self, first: u8) -> Result<(), Error> {
+        match first {
+            b'"' => self.skip_string().map(drop),
+            b'-' | b'0'..=b'9' => self.number(),
+            b't' => self.literal("true"),
+            b'f' => self.literal("false"),
+            b'n' => self.literal("null"),
+            _ => Err(self.expected(Expected::Value)),
         }
     }
 
+    /// A string, to be looked at.
+    #[inline]
+    fn string(&mut self) -> Result<Text<'a>, Error> {
+        let start = self.at + 1;
+        let plain = self.skip_string()?;
+        Ok(Text::new(&self.text[start..self.at - 1], plain))
+    }
+
+    /// Passes a string and says how many bytes in it come before its first escape, or its end.
+    #[inline]
+    fn skip_string(&mut self) -> Result<usize, Error> {
+        let start = self.at + 1;
+        let end = plain_end(self.text.as_bytes(), start);
+        self.at = end;
+        if self.text.as_bytes().get(end) != Some(&b'"') {
+            self.rest_of_string()?;
+        }
+        self.at += 1;
+        Ok(end - start)
+    }
+
+    /// From the first byte of a string that does not stand for itself to its last quotation mark.
+    fn rest_of_string(&mut self) -> Result<(), Error> {
+        let bytes = self.text.as_bytes();
+        loop {
+            match bytes.get(self.at) {
+                Some(b'"') => return Ok(()),
+                Some(b'\\') => match bytes.get(self.at + 1) {
+                    Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 2,
+                    Some(b'u') if four_hex_digits(bytes, self.at + 2) => self.at += 6,
+                    _ => return Err(self.expected(Expected::Escape)),
+                },
+                Some(_) => return Err(self.expected(Expected::NoControlCharacter)),
+                None => return Err(self.expected(Expected::QuotationMark)),
+            }
+            self.at = plain_end(bytes, self.at);
+        }
+    }
+
+    #[inline]
     fn number(&mut self) -> Result<(), Error> {
         match number_end(self.text.as_bytes(), self.at) {
             Ok(end) => {
                 self.at = end;
                 Ok(())
             }
-            Err(BadNumber::NoDigit { at }) => Err(Error { at, problem: Problem::Syntax("a digit") }),
-            Err(BadNumber::OutOfRange) => Err(Error { at: self.at, problem: Problem::NumberOutOfRange }),
+            Err(BadNumber::NoDigit { at }) => Err(Error::new(at, Problem::Syntax(Expected::Digit))),
+            Err(BadNumber::OutOfRange) => Err(Error::new(self.at, Problem::NumberOutOfRange)),
         }
     }
 
     fn literal(&mut self, literal: &'static str) -> Result<(), Error> {
         if !self.text.as_bytes()[self.at..].starts_with(literal.as_bytes()) {
-            return Err(self.expected("a value"));
+            return Err(self.expected(Expected::Value));
         }
         self.at += literal.len();
         Ok(())

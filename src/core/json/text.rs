@@ -6,7 +6,8 @@ use std::borrow::Cow;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Text<'a> {
     raw: &'a str,
-    escaped: bool,
+    /// How many bytes come before the first backslash; all of them, when there is none.
+    plain: usize,
 }
 
 /// A string names half of a surrogate pair without the other half: no Unicode text can hold that.
@@ -15,9 +16,10 @@ pub struct Text<'a> {
 pub struct LoneSurrogate;
 
 impl<'a> Text<'a> {
-    /// `raw` is grammatical, as the scanner has checked; `escaped` says whether it has a backslash.
-    pub(super) fn new(raw: &'a str, escaped: bool) -> Self {
-        Self { raw, escaped }
+    /// `raw` is grammatical, as the scanner has checked, and has no backslash in its first `plain` bytes.
+    #[inline]
+    pub(super) fn new(raw: &'a str, plain: usize) -> Self {
+        Self { raw, plain }
     }
 
     /// The text between the quotation marks, as it stands.
@@ -26,13 +28,14 @@ impl<'a> Text<'a> {
     }
 
     /// The characters that the string means, when there is no escape in it.
+    #[inline]
     pub fn plain(self) -> Option<&'a str> {
-        (!self.escaped).then_some(self.raw)
+        (self.plain == self.raw.len()).then_some(self.raw)
     }
 
     /// The characters that the string means; borrowed when there is no escape in it.
     pub fn unescape(self) -> Result<Cow<'a, str>, LoneSurrogate> {
-        if self.escaped { unescape(self.raw).map(Cow::Owned) } else { Ok(Cow::Borrowed(self.raw)) }
+        self.plain().map_or_else(|| unescape(self.raw).map(Cow::Owned), |plain| Ok(Cow::Borrowed(plain)))
     }
 }
 
