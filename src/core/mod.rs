@@ -4,6 +4,8 @@
 //! what should happen goes out as a value. That is why it can be tested against slow, obviously
 //! right models, and why the same inputs always give the same outputs.
 
+pub mod json;
 pub mod kafka;
 pub mod key;
 pub mod reason;
+pub mod transform;

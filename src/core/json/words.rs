@@ -7,12 +7,16 @@
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
 
+const QUOTE: u64 = 0x22;
+const BACKSLASH: u64 = 0x5c;
+const ZERO: u64 = 0x30;
+
 /// The first byte at or after `at` that does not simply stand for itself inside a JSON string: a
 /// quotation mark, a backslash or a control character. The text's length if there is none.
 pub(super) fn plain_end(text: &[u8], mut at: usize) -> usize {
     while let Some(word) = word(text, at) {
-        let quote = zero_bytes(word ^ (ONES * b'"' as u64));
-        let backslash = zero_bytes(word ^ (ONES * b'\\' as u64));
+        let quote = zero_bytes(word ^ (ONES * QUOTE));
+        let backslash = zero_bytes(word ^ (ONES * BACKSLASH));
         let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH_BITS;
         let stops = quote | backslash | control;
         if stops != 0 {
@@ -26,7 +30,7 @@ pub(super) fn plain_end(text: &[u8], mut at: usize) -> usize {
 /// The first byte at or after `at` that is not an ASCII digit. The text's length if there is none.
 pub(super) fn digits_end(text: &[u8], mut at: usize) -> usize {
     while let Some(word) = word(text, at) {
-        let values = word ^ (ONES * b'0' as u64);
+        let values = word ^ (ONES * ZERO);
         let others = (values.wrapping_add(ONES * (0x80 - 10)) | values) & HIGH_BITS;
         if others != 0 {
             return at + first_mark(others);
@@ -87,7 +91,7 @@ mod tests {
     fn a_run_of_digits_ends_where_a_byte_by_byte_search_says() {
         every_byte_at_every_place(|text| {
             for from in 0..=text.len() {
-                let slow = byte_by_byte(text, from, |byte| matches!(byte, b'0'..=b'9'));
+                let slow = byte_by_byte(text, from, |byte| byte.wrapping_sub(b'0') < 10);
                 assert_eq!(digits_end(text, from), slow, "{text:?} from {from}");
             }
         });
