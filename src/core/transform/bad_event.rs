@@ -65,20 +65,26 @@ impl BadEvent {
 pub(super) struct Excerpt<'a>(pub(super) &'a str);
 
 impl Excerpt<'_> {
-    /// How much of an event is quoted at most.
+    /// How long a quotation may be, escapes included.
     const CHARACTERS: usize = 80;
 }
 
 impl fmt::Display for Excerpt<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut rest = self.0.chars();
-        for character in rest.by_ref().take(Self::CHARACTERS) {
+        let mut room = Self::CHARACTERS;
+        for character in self.0.chars() {
+            let escaped = character.escape_debug();
+            if escaped.len() > room {
+                return f.write_char('…');
+            }
+            room -= escaped.len();
             match character {
+                // Not in need of a backslash, in a quotation of JSON they would only confuse.
                 '"' | '\'' | '\\' => f.write_char(character)?,
-                _ => write!(f, "{}", character.escape_debug())?,
+                _ => write!(f, "{escaped}")?,
             }
         }
-        if rest.next().is_some() { f.write_char('…') } else { Ok(()) }
+        Ok(())
     }
 }
 

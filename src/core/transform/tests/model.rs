@@ -82,7 +82,7 @@ pub fn check(
                 Err(bad) if !reasons.contains(&bad.reason.as_str()) => {
                     Err(format!("{shown}: {bad}, instead of {reasons:?}"))
                 }
-                Err(bad) if bad.detail.chars().count() > 400 || bad.detail.contains(char::is_control) => {
+                Err(bad) if bad.detail.chars().count() > 250 || bad.detail.contains(char::is_control) => {
                     Err(format!("{shown}: the detail is no short line: {bad:?}"))
                 }
                 Err(_) => Ok(()),
