@@ -113,10 +113,23 @@ fn what_json_forbids_is_refused_at_its_byte() {
         ("\"12345678\u{0}\"", 9, Expected::NoControlCharacter),
         ("\u{feff}1", 0, Expected::Value),
         ("\u{a0}1", 0, Expected::Value),
+        ("\u{b}1", 0, Expected::Value),
+        ("\u{c}1", 0, Expected::Value),
+        ("1\u{c}", 1, Expected::End),
         ("// no\n1", 0, Expected::Value),
     ] {
         assert_eq!(refusal(text), (at, Problem::Syntax(expected)), "{text:?}");
         assert_eq!(walk(text).map_err(|error| error.at()), Err(at), "{text:?}");
+    }
+}
+
+#[test]
+fn the_escapes_are_those_of_json_and_no_others() {
+    for byte in 0..=127_u8 {
+        let text = format!("\"\\{}1234\"", char::from(byte));
+        let theirs = serde_json::from_str::<IgnoredAny>(&text).is_ok();
+        assert_eq!(scan(&text).is_ok(), theirs, "{text:?}");
+        assert_eq!(theirs, b"\"\\/bfnrtu".contains(&byte), "{text:?}");
     }
 }
 

@@ -143,6 +143,7 @@ fn a_ttl_is_refused_or_kept_as_configured() {
 
 #[test]
 fn a_document_is_too_large_when_its_body_is() {
+    assert_eq!(MAX_BODY_BYTES, 2_097_152);
     let rules = with(|_| ());
     let event = |filler: usize| format!(r#"{{"eventId":1,"deviceId":2,"x":"{}"}}"#, "x".repeat(filler));
     let around = decode_with(&rules, event(0).as_bytes()).unwrap().body_len();
@@ -216,6 +217,10 @@ fn the_detail_says_what_was_found_and_where() {
         ("[1e400 ]", "byte 1: no double can hold 1e400"),
         ("7", "the value is the number 7"),
         (r#"{"eventId":1,"deviceId":2,"eventId":3}"#, "\"eventId\" stands a second time at byte 26"),
+        (
+            r#"{"eventId":1,"eventId":2,"deviceId":2,"deviceId":3,"eventId":3}"#,
+            "\"eventId\" stands a second time at byte 13",
+        ),
         ("{}", "no field \"eventId\""),
         (r#"{"eventId":"a/b"}"#, "\"eventId\" holds '/': the string \"a/b\""),
         (r#"{"eventId":1.5}"#, "\"eventId\" is the number 1.5, not an integer within 2^53"),
