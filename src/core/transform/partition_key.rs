@@ -53,7 +53,8 @@ fn part(
             Ok(KeyPart::String(string.into()))
         }
         Kind::Number(number) => match number.parse::<f64>() {
-            Ok(double) if double.is_finite() => Ok(KeyPart::Number(double)),
+            // Cosmos DB's client writes a negative zero as 0 and hashes it as another number; there is but one zero.
+            Ok(double) if double.is_finite() => Ok(KeyPart::Number(double + 0.0)),
             _ => Err(invalid(format!("is {}, which no double can hold", Described(kind)))),
         },
         Kind::Bool(value) => Ok(KeyPart::Bool(value)),

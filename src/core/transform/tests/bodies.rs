@@ -181,6 +181,8 @@ fn partition_keys_are_what_the_document_has_at_the_paths() {
         (r#""""#, string("")),
         (longest.as_str(), string(&"x".repeat(2048))),
         ("1.50", KeyPart::Number(1.5)),
+        ("-0.0", KeyPart::Number(0.0)),
+        ("-1e-400", KeyPart::Number(0.0)),
         ("12345678901234567890", KeyPart::Number(12_345_678_901_234_567_000.0)),
         ("true", KeyPart::Bool(true)),
         ("false", KeyPart::Bool(false)),
