@@ -55,7 +55,7 @@ nothing_left() {
   for _ in $(seq 50); do
     left=$(find "$scratch" -mindepth 1 -maxdepth 1)
     for process in /proc/[0-9]*; do
-      tr '\0' ' ' 2>/dev/null <"$process/cmdline" | grep -F -e "$scratch" -e "$PWD/target/debug/streamproc" |
+      tr '\0' ' ' 2>/dev/null <"$process/cmdline" | grep -F -e "$scratch" -e "${CARGO_TARGET_DIR:-$PWD/target}/debug/streamproc" |
         sed "s|^|${process#/proc/}: |"
     done >"$scratch.processes"
     left+=$(cat "$scratch.processes")

@@ -10,9 +10,6 @@ use std::path::{Path, PathBuf};
 /// Lines of a source file, and of a file of tests.
 const LONG: (usize, usize) = (500, 800);
 
-/// Files that are longer for now.
-const LONGER: &[&str] = &["src/config/mod.rs"];
-
 /// What the core does not know: clocks, sockets, tasks, files, and the libraries that have them.
 const NOT_IN_CORE: &[&str] = &[
     "Instant::now",
@@ -142,7 +139,7 @@ fn none(what: &str, places: &str) {
 #[test]
 fn no_file_is_too_long() {
     let mut places = String::new();
-    for file in rust().filter(|file| !LONGER.contains(&file.path.as_str())) {
+    for file in rust() {
         let (lines, most) = (file.text.lines().count(), if file.is_test() { LONG.1 } else { LONG.0 });
         if lines > most {
             writeln!(places, "{}: {lines} lines, at most {most}", file.path).unwrap();
