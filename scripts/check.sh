@@ -54,12 +54,12 @@ nothing_left() {
   local left process
   for _ in $(seq 50); do
     left=$(find "$scratch" -mindepth 1 -maxdepth 1)
-    for process in /proc/[0-9]*; do
-      tr '\0' ' ' 2>/dev/null <"$process/cmdline" | grep -F -e "$scratch" -e "${CARGO_TARGET_DIR:-$PWD/target}/debug/streamproc" |
-        sed "s|^|${process#/proc/}: |"
-    done >"$scratch.processes"
-    left+=$(cat "$scratch.processes")
-    rm -f "$scratch.processes"
+    # The words come by a pipe, or grep would find itself.
+    # shellcheck disable=SC2062 # files, not a pattern
+    for process in $(printf '%s\n' "$scratch" "${CARGO_TARGET_DIR:-$PWD/target}/debug/streamproc" |
+      grep -lsaF --file=- /proc/[0-9]*/cmdline); do
+      left+=" ${process%/cmdline}: $(tr '\0' ' ' 2>/dev/null <"$process")"
+    done
     [ -n "$left" ] || return 0
     sleep 0.2
   done
