@@ -9,6 +9,7 @@ set -uo pipefail
 
 cd "$(dirname "$0")/.." || exit 1
 PATH=$HOME/.cargo/bin:$PWD/.cache/venv/bin:$PATH
+export STREAMPROC_PYTHON=$PWD/.cache/venv/bin/python
 
 stages=() failed=0
 stage() { # stage NAME COMMAND...
@@ -22,7 +23,7 @@ stage() { # stage NAME COMMAND...
   stages+=("$(printf '%5d s  %-6s  %s' $((SECONDS - start)) "$result" "$name")")
 }
 
-documentation() { RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items --quiet; }
+documentation() { RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --locked --no-deps --document-private-items --quiet; }
 
 dependencies() {
   local checks=(bans licenses sources) database=https://github.com/RustSec/advisory-db
