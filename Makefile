@@ -10,11 +10,12 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-# The development build on purpose: the tests use the same one.
+# The development build, and with the features that the tests add to some crates (that is what naming one
+# of them does): so the demo and the tests share all that takes minutes to compile.
 demo: ## see it work: embedded Kafka and Cosmos DB, the simulator, the service, the verification
 	@scripts/setup.sh demo
-	cargo build --locked
-	cargo run --locked --quiet -- demo $(ARGS)
+	cargo build --locked --bin streamproc --test tidy
+	$(or $(CARGO_TARGET_DIR),target)/debug/streamproc demo $(ARGS)
 
 test: ## every check and every test, with real Kafka brokers
 	@scripts/setup.sh test

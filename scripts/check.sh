@@ -9,6 +9,7 @@ set -uo pipefail
 
 cd "$(dirname "$0")/.." || exit 1
 PATH=$HOME/.cargo/bin:$PWD/.cache/venv/bin:$PATH
+export STREAMPROC_PYTHON=$PWD/.cache/venv/bin/python
 
 stages=() failed=0
 stage() { # stage NAME COMMAND...
@@ -22,7 +23,7 @@ stage() { # stage NAME COMMAND...
   stages+=("$(printf '%5d s  %-6s  %s' $((SECONDS - start)) "$result" "$name")")
 }
 
-documentation() { RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items --quiet; }
+documentation() { RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --locked --no-deps --document-private-items --quiet; }
 
 dependencies() {
   local checks=(bans licenses sources) database=https://github.com/RustSec/advisory-db
@@ -54,12 +55,12 @@ nothing_left() {
   local left process
   for _ in $(seq 50); do
     left=$(find "$scratch" -mindepth 1 -maxdepth 1)
-    for process in /proc/[0-9]*; do
-      tr '\0' ' ' 2>/dev/null <"$process/cmdline" | grep -F -e "$scratch" -e "$PWD/target/debug/streamproc" |
-        sed "s|^|${process#/proc/}: |"
-    done >"$scratch.processes"
-    left+=$(cat "$scratch.processes")
-    rm -f "$scratch.processes"
+    # The words come by a pipe, or grep would find itself.
+    # shellcheck disable=SC2062 # files, not a pattern
+    for process in $(printf '%s\n' "$scratch" "${CARGO_TARGET_DIR:-$PWD/target}/debug/streamproc" |
+      grep -lsaF --file=- /proc/[0-9]*/cmdline); do
+      left+=" ${process%/cmdline}: $(tr '\0' ' ' 2>/dev/null <"$process")"
+    done
     [ -n "$left" ] || return 0
     sleep 0.2
   done

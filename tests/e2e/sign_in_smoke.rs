@@ -6,9 +6,10 @@ use rdkafka::ClientContext;
 use rdkafka::client::OAuthToken;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::types::RDKafkaErrorCode;
 
 use crate::support::guard;
-use crate::support::kafka::{AUDIENCE, Listener, shared};
+use crate::support::kafka::{AUDIENCE, Cluster, Listener, Options, shared, unique};
 use crate::support::process::Process;
 use crate::support::tokens::{Endpoint, Mode};
 use crate::support::wait;
@@ -44,6 +45,35 @@ fn client_certificates_are_checked() {
     shared().answers(Listener::Mtls, &properties, LIMIT).unwrap();
     properties.retain(|(name, _)| !["ssl.certificate.location", "ssl.key.location"].contains(name));
     assert!(shared().answers(Listener::Mtls, &properties, REFUSED).is_err());
+}
+
+#[test]
+fn rights_are_checked() {
+    let options = Options::brokers(1)
+        .with_sign_in()
+        .property("authorizer.class.name", "org.apache.kafka.metadata.authorizer.StandardAuthorizer")
+        .property("super.users", "User:ANONYMOUS");
+    let cluster = Cluster::start(&options);
+    let (open, closed) = (unique("open"), unique("closed"));
+    cluster.create_topic(&open, 1, &[]);
+    cluster.create_topic(&closed, 1, &[]);
+    let user = format!("User:{}", cluster.security().username);
+    let grant = ["--add", "--allow-principal", &user, "--operation", "Read", "--topic", &open];
+    cluster.tool("org.apache.kafka.tools.AclCommand", &grant);
+
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", cluster.bootstrap_of(Listener::Sasl)).set("log_level", "0");
+    for (name, value) in cluster.security().scram() {
+        config.set(name, value);
+    }
+    let consumer: BaseConsumer = config.create().unwrap();
+    // Not by watermarks: there librdkafka makes a partition that is not known of the refusal.
+    let error_of = |topic: &str| {
+        let metadata = consumer.fetch_metadata(Some(topic), LIMIT).unwrap();
+        metadata.topics()[0].error().map(RDKafkaErrorCode::from)
+    };
+    assert_eq!(error_of(&open), None);
+    assert_eq!(error_of(&closed), Some(RDKafkaErrorCode::TopicAuthorizationFailed));
 }
 
 /// Hands librdkafka one token, as often as it asks.

@@ -1,3 +1,5 @@
+//! The scanner against tables, and against `serde_json` on anything at all.
+
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use proptest::prelude::*;

@@ -86,7 +86,7 @@ impl Cluster {
     /// | topics | `org.apache.kafka.tools.TopicCommand` |
     /// | settings of topics, brokers, users | `kafka.admin.ConfigCommand` |
     /// | groups and their offsets | `org.apache.kafka.tools.consumer.group.ConsumerGroupCommand` |
-    /// | rights | `kafka.admin.AclCommand` |
+    /// | rights | `org.apache.kafka.tools.AclCommand` |
     /// | moving partitions | `org.apache.kafka.tools.reassign.ReassignPartitionsCommand` |
     /// | open transactions | `org.apache.kafka.tools.TransactionsCommand` |
     ///

@@ -1,3 +1,5 @@
+//! What the document looks like, byte for byte.
+
 use super::*;
 use crate::core::key::KeyPart;
 use crate::core::transform::SYSTEM_FIELDS;

@@ -1,3 +1,5 @@
+//! Which rules can be compiled, and what is said of the others.
+
 use super::*;
 use crate::config::Ttl;
 

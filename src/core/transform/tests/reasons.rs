@@ -1,3 +1,5 @@
+//! Why an event is not stored: every reason, and the border on both sides of it.
+
 use super::*;
 use crate::config::{Tombstone, Ttl};
 use crate::core::transform::MAX_BODY_BYTES;

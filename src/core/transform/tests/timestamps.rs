@@ -1,3 +1,5 @@
+//! What becomes of a timestamp field.
+
 use super::*;
 use crate::config::{EpochUnit, Precision};
 
