@@ -17,7 +17,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{Loaded, environment, load};
+use crate::config::{Broken, Config, Loaded, environment, load_and_check};
+use crate::core::transform::Rules;
 
 /// It ran, and the answer is no, or it failed.
 pub const FAILED: u8 = 1;
@@ -86,7 +87,11 @@ fn load_config(cli: &Cli) -> Result<Loaded, ExitCode> {
         eprintln!("error: {NO_CONFIGURATION}");
         return Err(ExitCode::from(USAGE));
     }
-    load(cli.config.as_deref(), variables()).map_err(|errors| {
+    let rules_of_events = |config: &Config| {
+        let broken = Rules::compile(&config.event).err();
+        broken.map(|error| Broken { key: error.key, reason: error.reason }).into_iter().collect()
+    };
+    load_and_check(cli.config.as_deref(), variables(), rules_of_events).map_err(|errors| {
         eprint!("error: {errors}");
         ExitCode::from(USAGE)
     })

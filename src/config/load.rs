@@ -35,6 +35,29 @@ pub fn load(
     path: Option<&Path>,
     env: impl Iterator<Item = (String, String)>,
 ) -> Result<Loaded, ConfigErrors> {
+    load_and_check(path, env, |_| Vec::new())
+}
+
+/// A rule that the configuration breaks and that others know about.
+#[derive(Clone, Debug)]
+pub struct Broken {
+    /// The key.
+    pub key: &'static str,
+    /// What was found, and why it cannot be.
+    pub reason: String,
+}
+
+/// Does the same, and holds the configuration against rules that live elsewhere: those of the event
+/// are the transform's.
+///
+/// # Errors
+///
+/// As those of [`load`].
+pub fn load_and_check(
+    path: Option<&Path>,
+    env: impl Iterator<Item = (String, String)>,
+    more: impl Fn(&Config) -> Vec<Broken>,
+) -> Result<Loaded, ConfigErrors> {
     let variables: BTreeMap<String, String> = env.collect();
     let mut layers = Layers::default();
     let mut from_file = Reading::default();
@@ -66,8 +89,16 @@ pub fn load(
     match build(&layers) {
         Ok(config) => {
             errors.extend(check::check(&config, &layers));
-            // The rules of the event among themselves: core::transform::Rules::compile(&config.event)
-            // is called here, its error reported under its key.
+            errors.extend(more(&config).into_iter().map(|broken| {
+                let action = "docs/configuration.md says what this key may be";
+                layers.error(
+                    Problem::Contradiction,
+                    broken.key,
+                    broken.reason,
+                    "values that fit together",
+                    action,
+                )
+            }));
             errors.extend(sign_in::check(&config, &layers, &variables));
             errors.extend(properties::check(&config, &layers));
             errors.extend(sdk_variables::check(&config.cosmos.endpoint, &variables));

@@ -31,7 +31,7 @@ pub use cosmos::{Cosmos, CosmosAuth, CosmosAuthMethod};
 pub use error::{ConfigError, ConfigErrors, Place, Problem};
 pub use event::{EpochUnit, Event, Format, Precision, Tombstone, Ttl};
 pub use kafka::{Kafka, KafkaAuth, KafkaAuthMethod, OnCorrupt, OnOutOfRange, ScramMechanism, Start};
-pub use load::{Loaded, load};
+pub use load::{Broken, Loaded, load, load_and_check};
 pub use process::{Admin, DeadLetter, Log, LogFormat, Oversize, Shutdown, Trigger};
 pub use values::{ByteSize, Span};
 

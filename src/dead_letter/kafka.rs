@@ -96,12 +96,11 @@ impl KafkaDeadLetters {
         record.key = envelope.key;
         record.payload = envelope.value;
         let mut sending = Box::pin(producer.send(record, Timeout::Never));
-        let sent = match tokio::time::timeout(WORTH_MENTIONING, &mut sending).await {
-            Ok(sent) => sent,
-            Err(_) => {
-                self.unavailable("no acknowledgement for five seconds");
-                sending.await
-            }
+        let sent = if let Ok(sent) = tokio::time::timeout(WORTH_MENTIONING, &mut sending).await {
+            sent
+        } else {
+            self.unavailable("no acknowledgement for five seconds");
+            sending.await
         };
         sent.map(|_| ()).map_err(|(error, _)| error)
     }
@@ -120,7 +119,7 @@ impl KafkaDeadLetters {
             match producer(&self.settings) {
                 Ok(new) => *current = Arc::new(new),
                 Err(error) => {
-                    tracing::error!(%error, "the broken producer of dead letters cannot be replaced yet")
+                    tracing::error!(%error, "the broken producer of dead letters cannot be replaced yet");
                 }
             }
         }

@@ -133,21 +133,19 @@ async fn prove_writable(settings: &Settings, largest: usize) -> Result<bool, Top
         .map_err(|error| unknown(error.to_string()))?;
     let value = vec![0_u8; largest + 1];
     let record: FutureRecord<'_, [u8], [u8]> = FutureRecord::to(&settings.topic).payload(&value);
-    match producer.send(record, Timeout::After(TIME_LIMIT)).await {
-        Err((error, _)) => match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::MessageSizeTooLarge) => Ok(true),
-            Some(
-                RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed,
-            ) => Err(TopicError::NotWritable(settings.topic.clone())),
-            _ => Err(unknown(error.to_string())),
-        },
+    let Err((error, _)) = producer.send(record, Timeout::After(TIME_LIMIT)).await else {
         // Not what its settings promised; but we may write.
-        Ok(_) => {
-            tracing::warn!(
-                topic = settings.topic,
-                "the dead-letter topic took a record larger than its max.message.bytes"
-            );
-            Ok(true)
+        tracing::warn!(
+            topic = settings.topic,
+            "the dead-letter topic took a record above its max.message.bytes"
+        );
+        return Ok(true);
+    };
+    match error.rdkafka_error_code() {
+        Some(RDKafkaErrorCode::MessageSizeTooLarge) => Ok(true),
+        Some(RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed) => {
+            Err(TopicError::NotWritable(settings.topic.clone()))
         }
+        _ => Err(unknown(error.to_string())),
     }
 }

@@ -99,7 +99,7 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
         }
         while running.next().await.is_some() {}
         drop(running);
-        let writing = begun.elapsed() - decoding;
+        let writing = begun.elapsed().saturating_sub(decoding);
         self.observe(&work, waited, decoding, writing)
     }
 

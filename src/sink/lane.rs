@@ -34,11 +34,13 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
         let mut trouble = work.troubles.lane();
         while let Some(group) = lane.request() {
             let mut turn = self.gate.turn().await;
-            if let Turn::Probe(Pause::ContainerMissing | Pause::PartitionKeyMismatch, _) = turn
-                && let Err(problem) = self.store.check().await
-            {
-                self.raise_container_problem(&problem);
-                continue;
+            let mut in_order = false;
+            if let Turn::Probe(pause, _) = turn {
+                if let Err(problem) = self.store.check().await {
+                    self.health.raise(pause.as_str(), "", problem);
+                    continue;
+                }
+                in_order = true;
             }
             let length = group.iter().map(|versions| versions.length).sum();
             while let Some(wait) = { self.governor().wait(Instant::now().into_std()) } {
@@ -49,18 +51,19 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
                 // It was closed while this lane waited for its place.
                 continue;
             }
-            let answer = self.ask(work, group).await;
+            let mut answer = self.ask(work, group).await;
             drop(permit);
+            if in_order {
+                answer = answer.with_container_in_order();
+            }
             match lane.answer(&answer) {
                 Step::Stored(stored) => {
-                    if let Some(pause) = self.gate.open(&mut turn) {
-                        self.health.clear(pause.as_str(), "");
-                    }
+                    self.open_gate(&mut turn);
                     trouble.is_over();
                     backoff.reset();
                     self.stored(work, &stored);
                 }
-                Step::Split => {}
+                Step::Split => self.open_gate(&mut turn),
                 Step::Retry(retry) => {
                     self.metrics.store_retries.with_label_values(&[retry.as_str()]).inc();
                     trouble.meets(retry.as_str(), &describe(&answer));
@@ -77,6 +80,7 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
                     tokio::time::sleep(retry_after.unwrap_or(THROTTLED) + own / 4).await;
                 }
                 Step::Refused(refusal) => {
+                    self.open_gate(&mut turn);
                     drop(turn);
                     if self.refusals().allow() {
                         trouble.is_over();
@@ -132,6 +136,13 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
         answer
     }
 
+    /// The container answered about documents: nothing stops all writes any more.
+    fn open_gate(&self, turn: &mut Turn<'_>) {
+        if let Some(pause) = self.gate.open(turn) {
+            self.health.clear(pause.as_str(), "");
+        }
+    }
+
     fn stored(&self, work: &Work<'_>, stored: &[Versions]) {
         let records = &work.batch.records;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
@@ -167,14 +178,6 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
             self.health.raise(pause.as_str(), "", detail);
         } else {
             trouble.holds(pause.as_str(), &detail);
-        }
-    }
-
-    fn raise_container_problem(&self, problem: &str) {
-        for pause in [Pause::ContainerMissing, Pause::PartitionKeyMismatch] {
-            if self.health.is_raised(pause.as_str(), "") {
-                self.health.raise(pause.as_str(), "", problem);
-            }
         }
     }
 }

@@ -110,7 +110,10 @@ impl Store for FakeStore {
 }
 
 #[derive(Clone, Default)]
-struct FakeLetters(Arc<Mutex<Vec<(i64, Reason, String, Option<u16>)>>>);
+struct FakeLetters(Arc<Mutex<Vec<Sent>>>);
+
+/// A letter's offset, reason, error and status.
+type Sent = (i64, Reason, String, Option<u16>);
 
 impl DeadLetters for FakeLetters {
     async fn send(&self, letter: &Letter<'_>) {

@@ -58,6 +58,8 @@ pub fn subscribe(
         .set("queued.min.messages", "20000")
         .set("fetch.max.bytes", queue.to_string())
         .set("fetch.message.max.bytes", queue.to_string())
+        // librdkafka wants fetch.max.bytes to be no smaller than this, which means producers.
+        .set("message.max.bytes", "1000")
         // How soon a client looks again whether its full queue has room; a second would be the default.
         .set("fetch.queue.backoff.ms", "10");
     let context = WorkerContext::new(Context::new(purpose, tokens));
@@ -77,6 +79,7 @@ pub fn for_probing(
         .set("enable.partition.eof", "true")
         .set("queued.max.messages.kbytes", (SMALLEST_QUEUE >> 10).to_string())
         .set("fetch.max.bytes", SMALLEST_QUEUE.to_string())
+        .set("message.max.bytes", "1000")
         .set("fetch.message.max.bytes", SMALLEST_QUEUE.to_string());
     Ok(config.create_with_context(Context::new("probe", tokens))?)
 }

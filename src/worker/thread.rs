@@ -264,7 +264,7 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
                 );
             }
             Meaning::Passing => {
-                tracing::debug!(worker = self.place, %error, reason, "the Kafka client reports an error")
+                tracing::debug!(worker = self.place, %error, reason, "the Kafka client reports an error");
             }
         }
     }

@@ -1,6 +1,8 @@
 //! What an end-to-end test plays on: topics of its own on a real Kafka, an embedded Cosmos DB of its
 //! own, and the service between them.
 
+#![allow(unreachable_pub, reason = "the tests of this binary share it")]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
@@ -12,10 +14,10 @@ use streamproc::sandbox::{ContainerOptions, CosmosOptions, EmbeddedCosmos, Sandb
 use crate::support::guard;
 use crate::support::kafka::{self, Cluster, Received, Record};
 use crate::support::service::Service;
-use crate::support::wait::{self, block_on};
+use crate::support::wait;
 
 /// How long something that takes a moment may take on two busy cores.
-pub const SOON: Duration = Duration::from_secs(60);
+pub const SOON: Duration = Duration::from_mins(1);
 
 /// A topic, a dead-letter topic, a group and a Cosmos DB of a test's own.
 pub struct Stage {
@@ -177,9 +179,7 @@ impl Stage {
 /// The sandbox has a runtime of its own; starting it needs one to wait on.
 pub fn block_on_runtime<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let done = runtime.block_on(future);
-    let _ = block_on(async {});
-    done
+    runtime.block_on(future)
 }
 
 /// An event as the sample sends it, small.

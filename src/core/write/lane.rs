@@ -15,6 +15,8 @@ use crate::core::reason::Reason;
 /// large one may never make it.
 const TIMEOUTS_BEFORE_SPLIT: u32 = 3;
 
+const PARTITION_KEY_MISMATCH: Status = Status::new(400, 1001);
+
 /// What the store answered to one request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
@@ -31,6 +33,20 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// The same answer, when it is known that the container has the partition key paths that it
+    /// should have: then a mismatch (400/1001) is the document's own, and refuses it.
+    #[must_use]
+    pub fn with_container_in_order(mut self) -> Self {
+        let own = |status: &mut Status| {
+            if *status == PARTITION_KEY_MISMATCH {
+                *status = Status::new(400, 0);
+            }
+        };
+        own(&mut self.status);
+        self.operations.iter_mut().for_each(own);
+        self
+    }
+
     /// It was done.
     pub fn stored(request_units: f64) -> Self {
         let status = Status::new(200, 0);
@@ -295,6 +311,14 @@ mod tests {
         assert!(matches!(lane.answer(&status(400)), Step::Refused(_)));
         lane.give_up();
         assert_eq!(waiting(&lane), [[1]]);
+    }
+
+    #[test]
+    fn a_key_mismatch_refuses_the_document_only_when_the_container_is_known_to_be_in_order() {
+        let mismatch = Answer { status: Status::new(400, 1001), ..status(400) };
+        let mut lane = lane(1);
+        assert!(matches!(lane.answer(&mismatch), Step::Paused(Pause::PartitionKeyMismatch, _)));
+        assert!(matches!(lane.answer(&mismatch.with_container_in_order()), Step::Refused(_)));
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub(super) enum Problem {
 
 impl Problem {
     pub(super) fn of(self, endpoint: &Url) -> ConnectError {
-        let endpoint = endpoint.clone();
+        let endpoint = endpoint.to_string();
         match self {
             Self::SignIn(message) => ConnectError::SignIn { endpoint, message },
             Self::Unreachable(message) => ConnectError::Unreachable { endpoint, message },

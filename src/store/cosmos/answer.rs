@@ -41,7 +41,7 @@ pub(super) fn of_response(response: CosmosResponse) -> Answer {
             .collect();
         let longest = operations.iter().filter_map(|operation| operation.retry_after_milliseconds).max();
         answer.retry_after = answer.retry_after.or(longest.map(Duration::from_millis));
-        answer.message = "an operation of the batch was refused".to_owned();
+        "an operation of the batch was refused".clone_into(&mut answer.message);
     }
     answer
 }

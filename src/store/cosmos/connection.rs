@@ -63,7 +63,7 @@ pub enum ConnectError {
     #[error("Cosmos DB at {endpoint} refuses the sign-in: {message}. Look at cosmos.auth.")]
     SignIn {
         /// The account.
-        endpoint: Url,
+        endpoint: String,
         /// What it said.
         message: String,
     },
@@ -71,7 +71,7 @@ pub enum ConnectError {
     #[error("Cosmos DB at {endpoint} cannot be reached: {message}")]
     Unreachable {
         /// The account.
-        endpoint: Url,
+        endpoint: String,
         /// What was seen.
         message: String,
     },
@@ -79,7 +79,7 @@ pub enum ConnectError {
     #[error("there is no container {container} in the database {database} of {endpoint}: {message}")]
     ContainerMissing {
         /// The account.
-        endpoint: Url,
+        endpoint: String,
         /// The database.
         database: String,
         /// The container.
@@ -107,7 +107,7 @@ pub enum ConnectError {
     )]
     MultipleWriteRegions {
         /// The account.
-        endpoint: Url,
+        endpoint: String,
     },
 }
 
@@ -142,7 +142,7 @@ impl Connection {
         if !target.allow_multiple_write_regions {
             let properties = account::read(&account).await.map_err(|problem| problem.of(&target.endpoint))?;
             if properties.enable_multiple_write_locations {
-                return Err(ConnectError::MultipleWriteRegions { endpoint: target.endpoint.clone() });
+                return Err(ConnectError::MultipleWriteRegions { endpoint: target.endpoint.to_string() });
             }
         }
         let regions = target.regions.iter().cloned().map(Region::from).collect();
@@ -184,7 +184,7 @@ impl Connection {
             _ => None,
         }
         .ok_or_else(|| ConnectError::Unreachable {
-            endpoint: target.endpoint.clone(),
+            endpoint: target.endpoint.to_string(),
             message: "its answer to a read of the container is not what it should be".to_owned(),
         })?;
         target.compare_paths(&properties.partition_key.paths)?;
@@ -247,7 +247,7 @@ impl Target {
     }
 
     fn problem(&self, error: &CosmosError) -> ConnectError {
-        let (endpoint, message) = (self.endpoint.clone(), one_line(&error.to_string()));
+        let (endpoint, message) = (self.endpoint.to_string(), one_line(&error.to_string()));
         match u16::from(error.status().status_code()) {
             401 | 403 => ConnectError::SignIn { endpoint, message },
             _ => ConnectError::Unreachable { endpoint, message },
@@ -259,7 +259,7 @@ impl Target {
             return self.problem(error);
         }
         ConnectError::ContainerMissing {
-            endpoint: self.endpoint.clone(),
+            endpoint: self.endpoint.to_string(),
             database: self.database.clone(),
             container: self.container.clone(),
             message: one_line(&error.to_string()),
