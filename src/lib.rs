@@ -8,3 +8,6 @@
 pub mod cli;
 pub mod config;
 pub mod core;
+pub mod query;
+pub mod simulator;
+pub mod verifier;

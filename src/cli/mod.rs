@@ -3,6 +3,11 @@
 //! Exit status, the same for every command: 0 done; 1 it ran and the answer is no, or it failed;
 //! 2 wrong arguments or configuration.
 
+mod connect;
+mod interrupt;
+mod simulate;
+
+use std::future::Future;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -35,6 +40,8 @@ Examples:
 enum Command {
     /// Run the service (the same as no command).
     Run,
+    /// Send the sample's events to Kafka.
+    Simulate(simulate::Args),
 }
 
 /// Runs the command that the arguments name.
@@ -45,5 +52,20 @@ pub fn main() -> ExitCode {
             let _ = (cli.config, Cli::command());
             ExitCode::from(FAILED)
         }
+        Command::Simulate(args) => block_on(simulate::run(args, cli.config.as_deref())),
     }
+}
+
+/// Runs a command that waits for others.
+fn block_on(command: impl Future<Output = ExitCode>) -> ExitCode {
+    match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime.block_on(command),
+        Err(error) => fail(FAILED, &anyhow::Error::new(error).context("cannot start")),
+    }
+}
+
+/// Says on one line what went wrong.
+fn fail(status: u8, error: &anyhow::Error) -> ExitCode {
+    eprintln!("error: {error:#}");
+    ExitCode::from(status)
 }
