@@ -16,7 +16,7 @@ use super::{Options, SimulatorError, TokenSource};
 /// this stays below the ten seconds a user is told to expect.
 const FIRST_ANSWER: Duration = Duration::from_secs(8);
 
-/// How long to look through what the client reports of itself; it ends each look with nothing.
+/// How long to look through what the client reports of itself; a look ends early with an error.
 const EVENTS: Duration = Duration::from_millis(100);
 
 /// How long it may take to answer the later ones.
@@ -57,8 +57,11 @@ impl Cluster {
 
         let metadata = consumer.fetch_metadata(Some(&options.topic), FIRST_ANSWER).map_err(|error| {
             // Why nobody answered waits in the queue, behind what else went wrong.
-            while consumer.poll(EVENTS).is_some() {}
-            let reason = consumer.context().last_error().unwrap_or_else(|| error.to_string());
+            let looks = (0..3).map(|_| {
+                drop(consumer.poll(EVENTS));
+                consumer.context().last_error()
+            });
+            let reason = looks.flatten().next().unwrap_or_else(|| error.to_string());
             SimulatorError::Unreachable { servers: servers.clone(), waited: FIRST_ANSWER, reason }
         })?;
         let refuse = |reason: String| SimulatorError::Topic {
