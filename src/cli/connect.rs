@@ -6,13 +6,14 @@
 use std::path::Path;
 use std::{env, fs};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use azure_core::credentials::Secret;
 use azure_data_cosmos::clients::ContainerClient;
 use azure_data_cosmos::options::{BinaryEncodingOptions, Region};
 use azure_data_cosmos::{AccountEndpoint, AccountReference, CosmosClient, RoutingStrategy};
 use rdkafka::ClientConfig;
 
+use super::store_error::explain;
 use crate::config::{Config, Cosmos, CosmosAuthMethod};
 
 /// Reads the configuration.
@@ -41,11 +42,11 @@ pub(super) async fn container(cosmos: &Cosmos) -> Result<ContainerClient> {
         // Numbers come as text, and are printed as they came.
         .with_binary_encoding_options(BinaryEncodingOptions::new().with_enabled(false))
         .build(account, RoutingStrategy::ProximityTo(Region::from(region.clone())))
-        .await?;
-    Ok(client
-        .database_client(cosmos.database.clone())
-        .container_client(cosmos.container.clone(), None)
-        .await?)
+        .await
+        .map_err(|error| anyhow!(explain(&error)))?;
+    let database = client.database_client(cosmos.database.clone());
+    let container = database.container_client(cosmos.container.clone(), None).await;
+    container.map_err(|error| anyhow!(explain(&error)))
 }
 
 fn account_key(cosmos: &Cosmos) -> Result<String> {

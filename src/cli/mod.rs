@@ -5,7 +5,10 @@
 
 mod connect;
 mod interrupt;
+mod query;
 mod simulate;
+mod store_error;
+mod verify;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -42,6 +45,10 @@ enum Command {
     Run,
     /// Send the sample's events to Kafka.
     Simulate(simulate::Args),
+    /// Judge the stored documents: nothing lost, nothing doubled, in order, in time.
+    Verify(verify::Args),
+    /// Ask the container by SQL.
+    Query(query::Args),
 }
 
 /// Runs the command that the arguments name.
@@ -53,6 +60,8 @@ pub fn main() -> ExitCode {
             ExitCode::from(FAILED)
         }
         Command::Simulate(args) => block_on(simulate::run(args, cli.config.as_deref())),
+        Command::Verify(args) => block_on(verify::run(args, cli.config.as_deref())),
+        Command::Query(args) => block_on(query::run(args, cli.config.as_deref())),
     }
 }
 

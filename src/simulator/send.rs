@@ -278,7 +278,8 @@ impl Run<'_> {
                 self.look_at_reader();
                 continue;
             }
-            if fullness < 1.0 || self.stop.is_cancelled() || self.failed() {
+            let over = self.stop.is_cancelled() || self.failed() || self.out_of_time(self.started.elapsed());
+            if fullness < 1.0 || over {
                 break;
             }
             let since = *waiting_since.get_or_insert_with(Instant::now);

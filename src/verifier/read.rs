@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use azure_data_cosmos::clients::ContainerClient;
-use azure_data_cosmos::feed::{FeedRange, FeedScope, QueryFeedPage};
+use azure_data_cosmos::feed::{FeedRange, FeedScope, QueryFeedPage, QueryItemIterator};
 use azure_data_cosmos::options::{BinaryEncodingOptions, MaxItemCountHint, OperationOptions, QueryOptions};
 use azure_data_cosmos::{CosmosError, Query};
 use chrono::{DateTime, Utc};
@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::report::{Expectations, Report, judge};
-use super::tally::{Stored, Tally};
+use super::tally::{Document, Tally};
 
 /// How many physical partitions are read at once.
 const AT_ONCE: usize = 8;
@@ -77,7 +77,7 @@ pub async fn verify(
     while let Some(page) = pages.try_next().await? {
         request_units += page.headers().request_charge().map_or(0.0, |charge| charge.value());
         for row in page.items() {
-            tally.add(&row.stored());
+            tally.add(&row.document());
         }
         documents_read.store(tally.documents, Ordering::Relaxed);
     }
@@ -98,7 +98,7 @@ fn pages(
         .with_operation_options(operation)
         .with_max_item_count(MaxItemCountHint::ServerDecides);
     let query = container.query_items::<Row>(query, FeedScope::range(range), Some(options));
-    Box::pin(query.map_ok(|items| items.into_pages()).try_flatten_stream())
+    Box::pin(query.map_ok(QueryItemIterator::into_pages).try_flatten_stream())
 }
 
 /// Asks for short names: they are sent back with every document.
@@ -118,9 +118,10 @@ fn query(selection: &Selection) -> Query {
     Query::from(text)
 }
 
-/// `["device"]["id"]` for `/device/id`.
+/// `['device']['id']` for `/device/id`.
 fn access(path: &str) -> String {
-    path.split('/').filter(|name| !name.is_empty()).map(|name| format!("[{}]", Value::from(name))).collect()
+    let quoted = |name: &str| format!("['{}']", name.replace('\\', r"\\").replace('\'', r"\'"));
+    path.split('/').filter(|name| !name.is_empty()).map(quoted).collect()
 }
 
 /// What comes back of a document. A field may be absent, or of any kind.
@@ -140,8 +141,8 @@ struct Row {
 }
 
 impl Row {
-    fn stored(&self) -> Stored<'_> {
-        Stored {
+    fn document(&self) -> Document<'_> {
+        Document {
             event_id: name(&self.e),
             device: name(&self.d),
             sequence: self.s.as_u64(),
@@ -170,31 +171,32 @@ mod tests {
     use super::*;
 
     fn text(selection: &Selection) -> String {
-        serde_json::to_value(query(selection)).map_or_else(|e| e.to_string(), |q| q["query"].to_string())
+        let sent = serde_json::to_value(query(selection)).unwrap_or_else(|error| panic!("{error}"));
+        sent["query"].as_str().unwrap_or_else(|| panic!("no text in {sent}")).to_owned()
     }
 
     #[test]
     fn only_the_fields_that_matter_are_asked_for() {
         assert_eq!(
-            text(&Selection::default()).replace('\\', ""),
-            r#""SELECT c["eventId"] AS e, c["deviceId"] AS d, c["deviceSequenceNumber"] AS s, c["enqueuedAt"] AS q, c["processedAt"] AS p, c._ts AS t FROM c""#
+            text(&Selection::default()),
+            "SELECT c['eventId'] AS e, c['deviceId'] AS d, c['deviceSequenceNumber'] AS s, \
+             c['enqueuedAt'] AS q, c['processedAt'] AS p, c._ts AS t FROM c"
         );
     }
 
     #[test]
     fn a_path_is_followed_a_field_without_a_name_left_out_and_an_odd_name_quoted() {
         let fields = Fields {
-            event_id: "my \"id\"".into(),
+            event_id: "my 'id'".into(),
             device_id: "/device/id".into(),
             enqueued_at: String::new(),
             processed_at: String::new(),
             ..Fields::default()
         };
         let since = DateTime::from_timestamp(1_558_027_000, 0);
-        let value: Value = serde_json::from_str(&text(&Selection { fields, since })).unwrap_or_default();
         assert_eq!(
-            value,
-            r#"SELECT c["my \"id\""] AS e, c["device"]["id"] AS d, c["deviceSequenceNumber"] AS s, c._ts AS t FROM c WHERE c._ts >= 1558027000"#
+            text(&Selection { fields, since }),
+            r"SELECT c['my \'id\''] AS e, c['device']['id'] AS d, c['deviceSequenceNumber'] AS s, c._ts AS t FROM c WHERE c._ts >= 1558027000"
         );
     }
 
@@ -205,21 +207,21 @@ mod tests {
     #[test]
     fn a_document_that_is_no_event_still_counts() {
         let row = row(r#"{"e":null,"s":"x","q":"yesterday","t":7}"#);
-        let stored = row.stored();
-        assert_eq!((stored.event_id, stored.device, stored.sequence), (None, None, None));
-        assert_eq!((stored.enqueued_at, stored.processed_at, stored.stored_at), (None, None, 7));
+        let document = row.document();
+        assert_eq!((document.event_id, document.device, document.sequence), (None, None, None));
+        assert_eq!((document.enqueued_at, document.processed_at, document.stored_at), (None, None, 7));
     }
 
     #[test]
     fn an_id_may_be_a_number() {
-        assert_eq!(row(r#"{"e":5,"t":7}"#).stored().event_id.as_deref(), Some("5"));
+        assert_eq!(row(r#"{"e":5,"t":7}"#).document().event_id.as_deref(), Some("5"));
     }
 
     #[test]
     fn times_are_read_to_the_millisecond() {
         let row = row(r#"{"q":"2019-05-16T17:16:40.003Z","p":"2019-05-16T17:16:40.120Z","t":1558027001}"#);
-        let stored = row.stored();
-        let millis = (stored.enqueued_at, stored.processed_at);
+        let document = row.document();
+        let millis = (document.enqueued_at, document.processed_at);
         assert_eq!(millis, (Some(1_558_027_000_003), Some(1_558_027_000_120)));
     }
 }

@@ -14,7 +14,7 @@ use super::window::Windows;
 
 /// What a stored document says of itself.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Stored<'a> {
+pub(super) struct Document<'a> {
     pub(super) event_id: Option<Cow<'a, str>>,
     pub(super) device: Option<Cow<'a, str>>,
     pub(super) sequence: Option<u64>,
@@ -47,7 +47,7 @@ pub(super) struct Tally {
 const HALF_A_SECOND: i64 = 500;
 
 impl Tally {
-    pub(super) fn add(&mut self, document: &Stored<'_>) {
+    pub(super) fn add(&mut self, document: &Document<'_>) {
         self.documents += 1;
         match &document.event_id {
             None => self.without_event_id += 1,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::report::{Assertion, Bound, Expectations, Name, Report, judge};
-use super::tally::{Stored, Tally};
+use super::tally::{Document, Tally};
 
 /// One stored event of the tests.
 #[derive(Clone, Debug)]
@@ -32,7 +32,7 @@ fn event(device: u64, sequence: u64, stored_at: i64) -> Event {
 fn report(events: &[Event], expected: &Expectations) -> Report {
     let mut tally = Tally::default();
     for event in events {
-        tally.add(&Stored {
+        tally.add(&Document {
             event_id: Some((&event.id).into()),
             device: Some((&event.device).into()),
             sequence: Some(event.sequence),
@@ -149,7 +149,7 @@ fn an_empty_container_holds_nothing_unless_nothing_was_expected() {
 #[test]
 fn documents_that_are_no_events_are_said_to_be_left_out() {
     let mut tally = Tally::default();
-    tally.add(&Stored { stored_at: 5, ..Stored::default() });
+    tally.add(&Document { stored_at: 5, ..Document::default() });
     let report = judge(&tally, &Expectations::default(), (0.0, Duration::ZERO));
     assert_eq!((report.without_event_id, report.without_sequence, report.without_enqueued_at), (1, 1, 1));
     for assertion in &report.assertions {
