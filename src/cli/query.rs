@@ -1,20 +1,22 @@
 //! `streamproc query`: SQL over the container.
 
+use std::fmt;
 use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write, stdout};
 use std::path::Path;
 use std::process::ExitCode;
 
 use clap::ValueEnum;
 use comfy_table::{ContentArrangement, Table, presets};
-use serde_json::{Map, Value};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::Value;
 
 use super::{FAILED, USAGE, connect, store_error};
 use crate::query::{self, Outcome, QueryError, Request};
 
 const EXAMPLES: &str = "\
-Documents come as the store writes them, one a line. COUNT, SUM, MIN, MAX and AVG over all partitions
-are computed here, from their arguments: every document that WHERE lets through is charged for. What
-is more than that, and GROUP BY, is answered in one partition only: name it with --partition-key.
+Documents come as the store writes them, one a line. COUNT, SUM, MIN, MAX and AVG over all partitions are \
+computed here, from their arguments: every document that WHERE lets through is charged for. What is more \
+than that, and GROUP BY, is answered in one partition only: name it with --partition-key.
 
 Examples:
   streamproc query -c local.toml \"SELECT * FROM c WHERE c.type = 'CO2'\" --limit 10
@@ -128,7 +130,7 @@ fn closing(outcome: &Outcome, asked: Option<u64>) -> String {
 #[derive(Default)]
 struct Documents {
     fields: Vec<String>,
-    rows: Vec<Map<String, Value>>,
+    rows: Vec<Row>,
 }
 
 /// What the store adds to every document and nobody wants to read.
@@ -139,12 +141,13 @@ const WIDEST: usize = 60;
 
 impl Documents {
     fn add(&mut self, document: &str) -> io::Result<()> {
-        let row = match serde_json::from_str(document)? {
-            Value::Object(fields) => fields,
-            value => [("value".to_owned(), value)].into_iter().collect(),
+        let row = if document.starts_with('{') {
+            serde_json::from_str(document)?
+        } else {
+            Row(vec![("value".to_owned(), serde_json::from_str(document)?)])
         };
-        let whole = BOOKKEEPING.iter().all(|field| row.contains_key(*field));
-        for field in row.keys() {
+        let whole = BOOKKEEPING.iter().all(|field| row.get(field).is_some());
+        for (field, _) in &row.0 {
             if !(self.fields.contains(field) || whole && BOOKKEEPING.contains(&field.as_str())) {
                 self.fields.push(field.clone());
             }
@@ -155,12 +158,43 @@ impl Documents {
 
     fn table(&self) -> Table {
         let mut table = Table::new();
-        table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+        table.load_preset(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
         table.set_header(&self.fields);
         for row in &self.rows {
             table.add_row(self.fields.iter().map(|field| row.get(field).map_or_else(String::new, cell)));
         }
         table
+    }
+}
+
+/// The fields of one document, in their order: a `Map` would sort them.
+#[derive(Default)]
+struct Row(Vec<(String, Value)>);
+
+impl Row {
+    fn get(&self, field: &str) -> Option<&Value> {
+        self.0.iter().find(|(name, _)| name == field).map(|(_, value)| value)
+    }
+}
+
+impl<'de> Deserialize<'de> for Row {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Row::default())
+    }
+}
+
+impl<'de> Visitor<'de> for Row {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a document")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut fields: A) -> Result<Self, A::Error> {
+        while let Some(field) = fields.next_entry()? {
+            self.0.push(field);
+        }
+        Ok(self)
     }
 }
 
@@ -203,10 +237,10 @@ mod tests {
     #[test]
     fn a_table_has_the_fields_of_all_documents_and_no_bookkeeping() {
         let mut documents = Documents::default();
-        documents.add(r#"{"_rid":1,"_self":1,"_etag":1,"_attachments":1,"id":"a","n":1}"#).unwrap();
+        documents.add(r#"{"_rid":1,"_self":1,"_etag":1,"_attachments":1,"n":1,"id":"a"}"#).unwrap();
         documents.add(r#"{"id":"b","m":{"x":[1,2]}}"#).unwrap();
         documents.add("7").unwrap();
-        assert_eq!(documents.fields, ["id", "n", "m", "value"]);
+        assert_eq!(documents.fields, ["n", "id", "m", "value"]);
         let text = documents.table().to_string();
         assert!(text.contains(r#"{"x":[1,2]}"#), "{text}");
         assert!(!text.contains("_rid"), "{text}");

@@ -15,10 +15,10 @@ use super::{FAILED, USAGE, connect, interrupt};
 use crate::simulator::{self, Counts, Options, Progress, Until};
 
 const EXAMPLES: &str = "\
-Events are those of the sample: about 920 bytes, keyed by device id. Device N of `contoso-device-id-N`
-counts its deviceSequenceNumber up from 0. A duplicate is the same bytes sent again directly after the
-first. The same seed gives the same events, byte for byte, except createdAt, which is the wall clock
-unless --created-at-start is given.
+Events are those of the sample: about 920 bytes, keyed by device id. Each device, contoso-device-id-0 and \
+on, counts its deviceSequenceNumber up from 0. A duplicate is the same bytes sent again directly after the \
+first. The same seed gives the same events, byte for byte, except createdAt, which is the wall clock unless \
+--created-at-start is given.
 
 Examples:
   streamproc simulate -c local.toml                          1,000 events/s until Ctrl-C

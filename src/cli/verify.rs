@@ -16,14 +16,14 @@ use super::{FAILED, USAGE, connect, store_error};
 use crate::verifier::{self, Bound, Expectations, Name, Report, Selection, SequenceRange, Window};
 
 const EXAMPLES: &str = "\
-Judged by the minute in which Cosmos DB stored an event (_ts). The first and the last minute are cut
-off and do not count for the rate; when there is no other, the whole time counts as one. The sample
-asks for 900 events/s for every 1,000 that are sent, and for 15 s at most from Kafka to stored. It is
-content when its best minute is as good; here every minute has to be.
+Judged by the minute in which Cosmos DB stored an event (_ts). The first and the last minute are cut off \
+and do not count for the rate; when there is no other, the whole time counts as one. The sample asks for \
+900 events/s for every 1,000 that are sent, and for 15 s at most from Kafka to stored. It is content when \
+its best minute is as good; here every minute has to be.
 
-A sequence number is missing when a device has a higher one. The first and the last tenth of what a
-device has stored are left out, because their neighbours may still be on the way; with --expect-count
-every number from 0 counts. Let the stream come to rest first.
+A sequence number is missing when a device has a higher one. The first and the last tenth of what a device \
+has stored are left out, because their neighbours may still be on the way; with --expect-count every number \
+from 0 counts. Let the stream come to rest first.
 
 Examples:
   streamproc verify -c local.toml --min-rate 900
@@ -263,7 +263,7 @@ fn number(number: f64) -> String {
 
 fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_header(header);
+    table.load_preset(presets::UTF8_BORDERS_ONLY).set_header(header);
     table
 }
 

@@ -274,6 +274,10 @@ impl Run<'_> {
         loop {
             let fullness =
                 self.producer.context().outcome().hold_back.as_ref().map_or(0.0, HoldBack::fullness);
+            if fullness >= 1.0 {
+                let since = *waiting_since.get_or_insert_with(Instant::now);
+                self.progress.waiting_millis.store(since.elapsed().as_millis() as u64, Ordering::Relaxed);
+            }
             if fullness > 0.5 && self.looked_at_reader.elapsed() >= LOOK_AT_READER {
                 self.look_at_reader();
                 continue;
@@ -282,8 +286,6 @@ impl Run<'_> {
             if fullness < 1.0 || over {
                 break;
             }
-            let since = *waiting_since.get_or_insert_with(Instant::now);
-            self.progress.waiting_millis.store(since.elapsed().as_millis() as u64, Ordering::Relaxed);
             thread::sleep(TICK);
             self.read_acknowledgements();
         }
@@ -334,5 +336,19 @@ impl Run<'_> {
             waited_for_reader_seconds: self.stood_still.as_secs_f64(),
             cancelled,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_user_sets_is_kept_but_never_at_the_price_of_a_lost_event() {
+        let mut asked = ClientConfig::new();
+        asked.set("linger.ms", "50").set("acks", "1").set("enable.idempotence", "false");
+        let config = producer_config(&asked, &Options::new("topic", "group"));
+        let set = ["linger.ms", "batch.size", "acks", "enable.idempotence"].map(|key| config.get(key));
+        assert_eq!(set, [Some("50"), Some("1048576"), Some("all"), Some("true")]);
     }
 }
