@@ -49,6 +49,15 @@ async fn documents_come_as_they_are_stored() {
 }
 
 #[tokio::test]
+async fn answers_are_asked_for_as_text() {
+    let (store, _) = filled().await;
+    assert!(store.was_asked_for_binary(), "storing is this client's own affair");
+    ask(&store, &everywhere("SELECT * FROM c")).await.unwrap();
+    ask(&store, &everywhere("SELECT VALUE COUNT(1) FROM c")).await.unwrap();
+    assert!(!store.was_asked_for_binary());
+}
+
+#[tokio::test]
 async fn a_limit_ends_it_early() {
     let (store, _) = filled().await;
     let request = Request { limit: Some(7), ..everywhere("SELECT c.id FROM c") };
@@ -157,6 +166,9 @@ async fn more_partitions_than_the_sdk_asks_at_once_are_asked() {
     store.fill(documents(10, 50)).await;
     assert_eq!(ask(&store, &everywhere("SELECT c.id FROM c")).await.unwrap().0.len(), 50);
     assert_eq!(ask(&store, &everywhere("SELECT VALUE COUNT(1) FROM c")).await.unwrap().0, ["50"]);
+    // Five come of each; the limit falls within the second five.
+    let seven = Request { limit: Some(7), ..everywhere("SELECT c.id FROM c") };
+    assert_eq!(ask(&store, &seven).await.unwrap().0.len(), 7);
 }
 
 #[tokio::test]

@@ -44,7 +44,8 @@ fn options(count: u64) -> Options {
 
 async fn run(cluster: &Cluster, options: Options) -> Result<Summary, SimulatorError> {
     let progress = Arc::new(Progress::default());
-    simulator::run(options, client(cluster), progress, CancellationToken::new()).await
+    let run = simulator::run(options, client(cluster), progress, CancellationToken::new());
+    tokio::time::timeout(PATIENCE, run).await.expect("the run ends")
 }
 
 /// Reads so many records from the begin of the topic, by partition; commits them when asked to.

@@ -1,12 +1,13 @@
 //! Microsoft's in-memory Cosmos DB, with a container as the sample has it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::Response;
 use azure_core::credentials::Secret;
+use azure_core::http::headers::HeaderName;
 use azure_core::http::{Method, Request as StoreRequest};
 use azure_data_cosmos::clients::ContainerClient;
 use azure_data_cosmos::options::Region;
@@ -14,7 +15,7 @@ use azure_data_cosmos::{
     AccountReference, CosmosClient, CosmosRuntimeBuilder, PartitionKey, RoutingStrategy,
 };
 use azure_data_cosmos_driver::in_memory_emulator::{
-    ContainerConfig, InMemoryEmulatorHttpClient, VirtualAccountConfig, VirtualRegion,
+    ContainerConfig, InMemoryEmulatorHttpClient, RequestObserver, VirtualAccountConfig, VirtualRegion,
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
@@ -29,7 +30,20 @@ pub(crate) const CONTAINER: &str = "rawdata";
 pub(crate) struct Store {
     pub(crate) url: Url,
     pub(crate) container: ContainerClient,
+    formats: Arc<Formats>,
     host: JoinHandle<()>,
+}
+
+/// Which forms of an answer each request said it takes.
+#[derive(Debug, Default)]
+struct Formats(Mutex<Vec<Option<String>>>);
+
+impl RequestObserver for Formats {
+    fn on_request(&self, request: &StoreRequest) {
+        let name = "x-ms-cosmos-supported-serialization-formats".to_owned();
+        let formats = request.headers().get_optional_str(&HeaderName::from(name)).map(ToOwned::to_owned);
+        self.0.lock().unwrap().push(formats);
+    }
 }
 
 impl Store {
@@ -38,7 +52,9 @@ impl Store {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url: Url = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
         let account = VirtualAccountConfig::new(vec![VirtualRegion::new("East US", url.clone())]).unwrap();
-        let emulator = Arc::new(InMemoryEmulatorHttpClient::new(account));
+        let formats = Arc::new(Formats::default());
+        let emulator = InMemoryEmulatorHttpClient::new(account).with_request_observer(formats.clone());
+        let emulator = Arc::new(emulator);
         let kind = if paths.len() > 1 { "MultiHash" } else { "Hash" };
         let definition = json!({"paths": paths, "kind": kind, "version": 2});
         emulator.store().create_database(DATABASE);
@@ -59,7 +75,7 @@ impl Store {
         let container = client.database_client(DATABASE).container_client(CONTAINER, None).await.unwrap();
         let app = Router::new().fallback(answer).with_state((emulator, url.clone()));
         let host = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-        Self { url, container, host }
+        Self { url, container, formats, host }
     }
 
     /// Stores documents, many at a time.
@@ -73,6 +89,13 @@ impl Store {
             .try_collect::<()>()
             .await
             .unwrap();
+    }
+
+    /// Whether any request since the last time asked for an answer in binary.
+    pub(crate) fn was_asked_for_binary(&self) -> bool {
+        let formats = std::mem::take(&mut *self.formats.0.lock().unwrap());
+        assert!(!formats.is_empty(), "nothing was asked");
+        formats.iter().flatten().any(|formats| formats.contains("CosmosBinary"))
     }
 
     /// A configuration that points at this store, and at this Kafka.

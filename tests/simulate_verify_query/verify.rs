@@ -41,7 +41,9 @@ async fn a_whole_container_holds() {
     let store = Store::new(&["/deviceId"], 5).await;
     store.fill(documents(20, 1000)).await;
     let expected = Expectations { min_rate: Some(1.0), count: Some(1000), ..Expectations::default() };
+    assert!(store.was_asked_for_binary(), "storing is this client's own affair");
     let report = report(&store, &expected).await;
+    assert!(!store.was_asked_for_binary());
     assert!(report.holds, "{:?}", report.assertions);
     assert_eq!((report.documents, report.events, report.devices), (1000, 1000, 20));
     assert!(report.request_units > 0.0);
