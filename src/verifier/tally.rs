@@ -1,8 +1,8 @@
 //! Takes in the stored documents one by one and keeps only what the assertions need.
 //!
-//! Memory per million events: 10 to 20 MB for the hashes of the event ids (8 bytes and the table's
-//! room), and up to 16 MB for sequence numbers, or 32 MB while a list of them grows; much less where
-//! devices speak more than once a second and the store hands events out in order.
+//! Memory: 16 bytes of sequence numbers and 8 of a hash for each event at most, and the room that a
+//! growing list and table need; measured 35 MB for a million events in random order, 80 MB for three
+//! million. Less where devices speak more than once a second and the store hands events out in order.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
