@@ -13,10 +13,13 @@ pub mod core;
 pub mod dead_letter;
 pub mod kafka;
 pub mod observe;
+pub mod query;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod service;
+pub mod simulator;
 pub mod sink;
 pub mod source;
 pub mod store;
+pub mod verifier;
 pub mod worker;

@@ -5,13 +5,21 @@
 
 mod completions;
 mod config;
+mod connect;
+#[cfg(feature = "sandbox")]
+mod demo;
 mod effective;
 mod logging;
+mod query;
 mod run;
 #[cfg(feature = "sandbox")]
 mod sandbox;
 mod signals;
+mod simulate;
+mod store_error;
+mod verify;
 
+use std::future::Future;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -47,6 +55,9 @@ Examples:
 enum Command {
     /// Run the service (the same as no command).
     Run,
+    /// See it work: an embedded Kafka and Cosmos DB, the simulator, the service, the verification.
+    #[cfg(feature = "sandbox")]
+    Demo(demo::Args),
     /// Run an embedded Kafka and Cosmos DB on this machine, to try a configuration or a producer.
     #[cfg(feature = "sandbox")]
     Sandbox(Box<sandbox::SandboxArgs>),
@@ -54,6 +65,12 @@ enum Command {
     Config(config::Args),
     /// Print the completions of this command line for a shell.
     Completions(completions::Args),
+    /// Send the sample's events to Kafka.
+    Simulate(simulate::Args),
+    /// Judge the stored documents: nothing lost, nothing doubled, in order, in time.
+    Verify(verify::Args),
+    /// Ask the container by SQL.
+    Query(query::Args),
 }
 
 /// Runs the command that the arguments name.
@@ -62,7 +79,12 @@ pub fn main() -> ExitCode {
     match cli.command.take().unwrap_or(Command::Run) {
         Command::Run => run::run(&cli),
         #[cfg(feature = "sandbox")]
+        Command::Demo(args) => block_on(demo::run(args)),
+        #[cfg(feature = "sandbox")]
         Command::Sandbox(args) => sandbox::run(*args),
+        Command::Simulate(args) => with_config(&cli, |loaded| block_on(simulate::run(args, &loaded.config))),
+        Command::Verify(args) => with_config(&cli, |loaded| block_on(verify::run(args, &loaded.config))),
+        Command::Query(args) => with_config(&cli, |loaded| block_on(query::run(args, &loaded.config))),
         Command::Config(args) => config::run(&cli, &args),
         Command::Completions(args) => completions::run(&args),
     }
@@ -109,4 +131,23 @@ fn print(text: &str) -> ExitCode {
             ExitCode::from(FAILED)
         }
     }
+}
+
+/// Runs a command that needs a configuration.
+fn with_config(cli: &Cli, command: impl FnOnce(Loaded) -> ExitCode) -> ExitCode {
+    load_config(cli).map_or_else(|code| code, command)
+}
+
+/// Runs a command that waits for others.
+fn block_on(command: impl Future<Output = ExitCode>) -> ExitCode {
+    match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime.block_on(command),
+        Err(error) => fail(FAILED, &anyhow::Error::new(error).context("cannot start")),
+    }
+}
+
+/// Says on one line what went wrong.
+fn fail(status: u8, error: &anyhow::Error) -> ExitCode {
+    eprintln!("error: {error:#}");
+    ExitCode::from(status)
 }

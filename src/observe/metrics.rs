@@ -4,6 +4,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use prometheus::core::Collector;
 use prometheus::{
     Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder,
@@ -51,6 +52,27 @@ pub struct Metrics {
 const BY_PARTITION: &[&str] = &["topic", "partition"];
 const BY_TOPIC: &[&str] = &["topic"];
 const BY_REASON: &[&str] = &["topic", "reason"];
+
+/// The process as a whole, for whoever watches it on a terminal.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Totals {
+    /// Records read.
+    pub consumed: u64,
+    /// Events that Cosmos DB holds.
+    pub stored: u64,
+    /// Events of which a newer version was stored.
+    pub superseded: u64,
+    /// Events in the dead-letter topic.
+    pub dead_lettered: u64,
+    /// Records left out by policy.
+    pub skipped: u64,
+    /// Records of our partitions that are not settled.
+    pub lag: i64,
+    /// Request units charged.
+    pub request_units: f64,
+    /// The sum of all times from a record's timestamp to its event being stored, in seconds.
+    pub latency_seconds: f64,
+}
 
 /// Registers metrics under the prefix.
 struct Maker(Registry);
@@ -222,6 +244,26 @@ impl Metrics {
         String::from_utf8(text).map_err(|error| prometheus::Error::Msg(error.to_string()))
     }
 
+    /// The process as a whole.
+    pub fn totals(&self) -> Totals {
+        Totals {
+            consumed: sum(&self.events_consumed),
+            stored: sum(&self.events_stored),
+            superseded: sum(&self.events_superseded),
+            dead_lettered: sum(&self.events_dead_lettered),
+            skipped: sum(&self.events_skipped),
+            lag: self
+                .consumer_lag
+                .collect()
+                .iter()
+                .flat_map(prometheus::proto::MetricFamily::get_metric)
+                .map(|metric| metric.get_gauge().get_value() as i64)
+                .sum(),
+            request_units: self.request_units.get(),
+            latency_seconds: self.end_to_end_latency.get_sample_sum(),
+        }
+    }
+
     /// Counts the ends of records of a topic.
     pub fn settled(&self, topic: &str, outcomes: impl IntoIterator<Item = Settled>) {
         let (mut stored, mut superseded) = (0, 0);
@@ -271,6 +313,15 @@ impl Metrics {
     pub fn time_of_partition(times: &GaugeVec, partition: &TopicPartition) -> Gauge {
         times.with_label_values(&[partition.topic.as_ref(), &partition.partition.to_string()])
     }
+}
+
+fn sum(counters: &IntCounterVec) -> u64 {
+    let families = counters.collect();
+    families
+        .iter()
+        .flat_map(prometheus::proto::MetricFamily::get_metric)
+        .map(|metric| metric.get_counter().get_value() as u64)
+        .sum()
 }
 
 #[cfg(test)]
