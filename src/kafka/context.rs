@@ -37,7 +37,8 @@ impl Context {
         Self { purpose: purpose.into(), tokens, on_error: None, repeats: Mutex::default() }
     }
 
-    /// Hears of every error of the client, with the library's reason. Runs on the thread that polls.
+    /// Hears of every error of the client, with the library's reason, and decides what to log of it.
+    /// Runs on the thread that polls.
     #[must_use]
     pub fn on_error(mut self, callback: impl Fn(&KafkaError, &str) + Send + Sync + 'static) -> Self {
         self.on_error = Some(Box::new(callback));
@@ -85,6 +86,7 @@ impl ClientContext for Context {
     fn error(&self, error: KafkaError, reason: &str) {
         if let Some(on_error) = &self.on_error {
             on_error(&error, reason);
+            return;
         }
         if let Some(repeats) = self.hear(reason) {
             let client = self.purpose.as_str();

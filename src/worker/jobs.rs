@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use super::inbox::Outside;
 use super::settings::Settings;
-use crate::core::kafka::{Epoch, Offset, TopicPartition};
-use crate::core::worker::{Input, Probed};
+use crate::core::kafka::{Epoch, TopicPartition};
+use crate::core::worker::{Input, Probed, Stretch};
 use crate::observe::health::Health;
-use crate::source::consumer::{self, WorkerConsumer};
+use crate::source::consumer::WorkerConsumer;
 use crate::source::lookup::Lookup;
 use crate::source::probe::probe;
 
@@ -26,8 +26,8 @@ pub(super) enum Job {
     Starts(Vec<(TopicPartition, Epoch)>, Vec<TopicPartition>),
     /// What are the limits of these?
     Ranges(Vec<(TopicPartition, Epoch)>),
-    /// Can these places be read?
-    Probes(Vec<(TopicPartition, Epoch, Offset)>),
+    /// Can these be read?
+    Probes(Vec<(TopicPartition, Epoch, Stretch)>),
 }
 
 /// The thread that asks.
@@ -125,29 +125,21 @@ impl Asker {
                     Some(Job::Ranges(wanted))
                 }
             },
-            Job::Probes(places) => {
-                self.outside.tell(Input::Probed(self.probe(places)));
+            Job::Probes(stretches) => {
+                self.outside.tell(Input::Probed(self.probe(stretches)));
                 None
             }
         }
     }
 
-    fn probe(&self, places: Vec<(TopicPartition, Epoch, Offset)>) -> Vec<Probed> {
-        let consumer = match consumer::for_probing(&self.settings.kafka, self.settings.tokens.clone()) {
-            Ok(consumer) => consumer,
-            Err(error) => {
-                tracing::warn!(%error, "no place can be probed");
-                return Vec::new();
-            }
-        };
-        places
-            .into_iter()
-            .map(|(partition, epoch, place)| {
-                let finding = probe(&consumer, &partition, place);
-                tracing::info!(%partition, %place, ?finding, "probed a place that the Kafka client passed over");
-                Probed { partition, epoch, place, finding }
-            })
-            .collect()
+    fn probe(&self, stretches: Vec<(TopicPartition, Epoch, Stretch)>) -> Vec<Probed> {
+        let probed = stretches.into_iter().map(|(partition, epoch, stretch)| {
+            let finding = probe(&self.settings.kafka, self.settings.tokens.as_ref(), &partition, stretch);
+            let Stretch { from, to } = stretch;
+            tracing::info!(%partition, %from, %to, ?finding, "probed what the Kafka client may not be able to read");
+            Probed { partition, epoch, stretch, finding }
+        });
+        probed.collect()
     }
 
     fn mention(&self, reason: &'static str, problem: Option<&str>) {

@@ -90,6 +90,7 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
                 Appetite::Wait(_) => false,
             };
             self.perform(outside);
+            self.tell("read on elsewhere", |client| client.move_on(!busy && appetite == Appetite::Hungry));
             if !busy && !self.done {
                 let now = Instant::now();
                 let mut until = self.machine.wake_at(now);
@@ -151,7 +152,7 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
             self.place.clone(),
         )
         .map_err(|error| error.to_string())?;
-        Ok(Client { consumer, jobs, commits })
+        Ok(Client::new(consumer, jobs, commits))
     }
 
     /// Takes records and notices from the client. Gives whether there may be more at once.
@@ -224,7 +225,7 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
         let now = Instant::now();
         match Meaning::of(error) {
             Meaning::Unreadable => {
-                tracing::error!(worker = self.place, %error, reason, "Kafka's client passed over records it cannot read");
+                tracing::debug!(worker = self.place, %error, reason, "the Kafka client cannot read something");
                 self.machine.apply(Input::Unreadable, now);
             }
             Meaning::OffsetGone => self.machine.apply(Input::OffsetGone, now),
@@ -362,7 +363,7 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
                 self.ask(Job::Starts(wanted, owned));
             }
             Effect::ReadRange(wanted) => self.ask(Job::Ranges(wanted)),
-            Effect::Probe(places) => self.ask(Job::Probes(places)),
+            Effect::Probe(stretches) => self.ask(Job::Probes(stretches)),
             Effect::Assign(partitions) => {
                 self.tell("assign", |client| client.assign(&partitions));
                 self.tell_owned();
@@ -377,7 +378,9 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
             }
             Effect::Pause(name) => self.tell("pause", |client| client.pause(&name)),
             Effect::Resume(name) => self.tell("resume", |client| client.resume(&name)),
-            Effect::SeekAndResume(name, to) => self.tell("seek", |client| client.seek_and_resume(&name, to)),
+            Effect::SeekAndResume(name, to) => {
+                self.tell("read from elsewhere", |client| client.read_from(&name, to));
+            }
             Effect::Held(name, hold) => {
                 self.shared.health.raise(hold.as_str(), name.to_string(), hold.to_string());
             }
@@ -421,8 +424,8 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
         }
     }
 
-    fn tell(&self, what: &str, act: impl FnOnce(&Client) -> KafkaResult<()>) {
-        if let Some(client) = &self.client
+    fn tell(&mut self, what: &str, act: impl FnOnce(&mut Client) -> KafkaResult<()>) {
+        if let Some(client) = &mut self.client
             && let Err(error) = act(client)
         {
             tracing::warn!(worker = self.place, %error, "the Kafka client refuses to {what}");

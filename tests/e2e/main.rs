@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod corrupt;
 mod harness_smoke;
 mod kafka_smoke;
 mod main_job;
@@ -13,3 +14,4 @@ mod sign_in_smoke;
 mod stage;
 #[path = "../support/mod.rs"]
 mod support;
+mod watch;

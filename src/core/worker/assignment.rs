@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::commits::Commits;
 use super::io::{Begin, CommitOutcome, Effect};
-use super::partition::{Hold, Partition, Phase};
+use super::partition::{Hold, Leap, Partition, Phase};
 use super::{PendingAssignment, Worker};
 use crate::core::kafka::{Epoch, Offset, TopicPartition};
 use crate::core::settled::Policy;
@@ -52,17 +52,29 @@ impl Worker {
                 effects.push(Effect::Held(name.clone(), hold.clone()));
                 partition.phase = Phase::Held { hold, recheck_at: recheck };
             }
-            // A held partition was repaired (an operator set its offset, a replica healed), or policy
-            // lets it go on.
-            (Phase::Held { .. }, Begin::At(to) | Begin::Jump { to, .. }) if told => {
-                self.restart(name, to, Some(to));
+            // Nobody has set an offset. That the topic holds this one by now is no repair: it has been
+            // cut off or made anew, and grown again with other records.
+            (Phase::Held { hold: Hold::OutOfRange { offset, .. }, .. }, Begin::At(to)) if *offset == to => {
+                if let Phase::Held { recheck_at, .. } = &mut partition.phase {
+                    *recheck_at = recheck;
+                }
+            }
+            // A held partition was repaired (an operator set its offset), or its start was found late.
+            (Phase::Held { .. }, Begin::At(to)) if told => {
+                partition.phase = Phase::Leaping(Leap { to, over: None });
+                effects.push(Effect::Released(name.clone()));
+            }
+            (Phase::Held { .. }, Begin::Jump { to, lost }) if told => {
+                partition.phase = Phase::Leaping(Leap { to, over: None });
+                effects.push(Effect::OutOfRange(name.clone()));
+                effects.push(Effect::Skipped(name.clone(), Policy::OutOfRange, lost));
                 effects.push(Effect::Released(name.clone()));
             }
             (Phase::Held { .. }, Begin::Hold(hold)) => {
                 effects.push(Effect::Held(name.clone(), hold.clone()));
                 partition.phase = Phase::Held { hold, recheck_at: recheck };
             }
-            (Phase::Held { .. } | Phase::Reading | Phase::HandingOver { .. }, _) => {}
+            (Phase::Held { .. } | Phase::Reading | Phase::Leaping(_) | Phase::HandingOver { .. }, _) => {}
         }
         self.effects.extend(effects);
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Worker;
-use super::io::Effect;
+use super::io::{Effect, Stretch};
 use super::partition::{Hold, Partition, Phase};
 use crate::core::kafka::TopicPartition;
 
@@ -52,6 +52,33 @@ impl Worker {
         self.effects.extend(batches);
     }
 
+    /// Lets partitions read on elsewhere that have nothing left to write of what they read before.
+    pub(super) fn leap(&mut self) {
+        let mut ready = Vec::new();
+        for (name, partition) in self.partitions() {
+            if let Phase::Leaping(leap) = partition.phase
+                && partition.is_written()
+            {
+                ready.push((name, leap, partition.ledger.frontier(), partition.committed));
+            }
+        }
+        for (name, leap, frontier, committed) in ready {
+            match leap.over {
+                // Whoever wrote it broke down: it is read again, and what is left out is met again.
+                Some((from, _)) if frontier < from => self.restart(&name, frontier, committed),
+                over => {
+                    if let Some((from, policy)) = over {
+                        let count = u64::try_from(leap.to.0 - from.0).unwrap_or(0);
+                        self.effects
+                            .extend((count > 0).then(|| Effect::Skipped(name.clone(), policy, count)));
+                    }
+                    // The place itself is committed before long.
+                    self.restart(&name, leap.to, None);
+                }
+            }
+        }
+    }
+
     pub(super) fn recheck_held(&mut self, now: Instant) {
         let settings = self.settings.clone();
         let mut starts = Vec::new();
@@ -64,7 +91,9 @@ impl Worker {
                 }
                 let name = TopicPartition { topic: Arc::clone(topic), partition: *number };
                 match hold {
-                    Hold::Corrupt { at } => probes.push((name, partition.epoch, *at)),
+                    Hold::Corrupt { at } => {
+                        probes.push((name, partition.epoch, Stretch { from: *at, to: *at }));
+                    }
                     _ => starts.push((name, partition.epoch)),
                 }
                 *recheck_at = now + settings.recheck;
@@ -90,9 +119,9 @@ impl Worker {
                 if !due || !matches!(partition.phase, Phase::Reading) {
                     continue;
                 }
-                partition.reprobe_at = (!partition.doubts.is_empty()).then_some(reprobe);
+                partition.reprobe_at = partition.doubt.map(|_| reprobe);
                 let name = TopicPartition { topic: Arc::clone(topic), partition: *number };
-                wanted.extend(partition.doubts.iter().map(|place| (name.clone(), partition.epoch, *place)));
+                wanted.extend(partition.doubt.map(|stretch| (name, partition.epoch, stretch)));
             }
         }
         if !wanted.is_empty() {

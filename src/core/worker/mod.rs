@@ -8,9 +8,12 @@
 //! The life of a partition:
 //!
 //! ```text
-//!  Assigned ──> Starting ──found──> Reading <──repaired──> Held (out of range, corrupt, no offset)
-//!                                     │ revoked, drained
-//!                                     v
+//!  Assigned ──> Starting ──found──> Reading ──> Held (out of range, corrupt, no offset)
+//!                                   │   ^ │        │ repaired
+//!                                   │   │ └─jumps─>v
+//!                                   │   └─────── Leaping (until what was read is written)
+//!                                   │ revoked, drained
+//!                                   v
 //!                                HandingOver ──settled and committed, or time is up──> gone
 //! ```
 //!
@@ -19,6 +22,8 @@
 //!   never above an unsettled record;
 //! - a partition has at most one micro-batch being written and one filling, and the next starts
 //!   only when the one before has ended;
+//! - what was read is written before a partition reads on at a later place, because Kafka may not
+//!   have it any more;
 //! - a revoked partition is unassigned only after its writes have ended or were abandoned, and what
 //!   is settled was committed or the time for it is over.
 
@@ -37,7 +42,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use self::commits::Commits;
-pub use self::io::{Begin, CommitOutcome, Effect, Finding, Input, Probed, Range, Standing};
+pub use self::io::{Begin, CommitOutcome, Effect, Finding, Input, Probed, Range, Standing, Stretch};
 pub use self::partition::{Batch, Hold};
 use self::partition::{Partition, Phase};
 pub use self::settings::{Appetite, OutOfRangePolicy, Settings};
@@ -125,6 +130,7 @@ impl Worker {
     pub fn effects(&mut self, now: Instant) -> Vec<Effect> {
         self.tell_client_of_assignment(now);
         self.cut_batches(now);
+        self.leap();
         self.recheck_held(now);
         self.probe_doubts(now);
         self.hand_over_settled(now);

@@ -3,12 +3,14 @@
 use std::fmt;
 use std::time::Instant;
 
+use super::io::Stretch;
 use super::settings::Settings;
 use super::{Standing, TopicPartition};
 use crate::core::budget::{Budget, Charge};
 use crate::core::kafka::{Epoch, Offset};
 use crate::core::ledger::Ledger;
 use crate::core::records::{RawRecord, Records};
+use crate::core::settled::Policy;
 
 /// Bytes are taken from the budget in steps of this size, so that not every record asks for a lock.
 const CHARGE_STEP: usize = 32 << 10;
@@ -80,8 +82,24 @@ impl fmt::Display for Hold {
 pub(super) enum Phase {
     Starting,
     Reading,
-    Held { hold: Hold, recheck_at: Instant },
-    HandingOver { deadline: Instant },
+    /// Nothing more is read. What was read is written: Kafka may not have it any more.
+    Held {
+        hold: Hold,
+        recheck_at: Instant,
+    },
+    /// The same until all of that has ended; then reading goes on elsewhere.
+    Leaping(Leap),
+    HandingOver {
+        deadline: Instant,
+    },
+}
+
+/// Where a partition is about to read on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Leap {
+    pub(super) to: Offset,
+    /// What lies between this place and the other is left out. Everything before it must have ended.
+    pub(super) over: Option<(Offset, Policy)>,
 }
 
 #[derive(Debug)]
@@ -96,8 +114,8 @@ pub(super) struct Partition {
     pub(super) commit_refused: bool,
     /// The last offset of the micro-batch that is being written, if there is one.
     pub(super) in_flight: Option<Offset>,
-    /// Places where the client may have passed over records, each to be probed.
-    pub(super) doubts: Vec<Offset>,
+    /// Where the client may have met something it cannot read: to be probed.
+    pub(super) doubt: Option<Stretch>,
     pub(super) reprobe_at: Option<Instant>,
     filling: Records,
     charge: Charge,
@@ -132,7 +150,7 @@ impl Partition {
             committed: Some(Offset(0)),
             commit_refused: false,
             in_flight: None,
-            doubts: Vec::new(),
+            doubt: None,
             reprobe_at: None,
             filling: Records::new(),
             charge: budget.open(&name),
@@ -154,16 +172,15 @@ impl Partition {
         self.ledger = Ledger::new(offset);
         self.committed = committed;
         self.in_flight = None;
-        self.doubts.clear();
+        self.doubt = None;
         self.reprobe_at = None;
         self.paused = false;
         self.drop_filling();
     }
 
-    /// Reads nothing more until the reason is gone. What is in flight may end.
+    /// Reads nothing more until the reason is gone.
     pub(super) fn hold(&mut self, hold: Hold, recheck_at: Instant) {
         self.phase = Phase::Held { hold, recheck_at };
-        self.drop_filling();
     }
 
     /// Reads nothing more. What waits to be written is left to the next owner, what is in flight may
@@ -217,8 +234,13 @@ impl Partition {
         name: impl FnOnce() -> TopicPartition,
     ) -> Option<Batch> {
         let opened_at = self.opened_at?;
-        let due = now >= opened_at + settings.interval || self.is_full(settings);
-        if !due || self.in_flight.is_some() || !matches!(self.phase, Phase::Reading) {
+        let due = match self.phase {
+            Phase::Reading => now >= opened_at + settings.interval || self.is_full(settings),
+            // Nothing will be added to it.
+            Phase::Held { .. } | Phase::Leaping(_) => true,
+            Phase::Starting | Phase::HandingOver { .. } => false,
+        };
+        if !due || self.in_flight.is_some() {
             return None;
         }
         let records = std::mem::take(&mut self.filling);
@@ -264,22 +286,35 @@ impl Partition {
         Appetite::Wait(patient_until)
     }
 
-    /// The client may have passed over records here: no commit may pass this place until a probe has
-    /// found it readable.
-    pub(super) fn doubt(&mut self) {
-        let place = self.ledger.position();
-        if !self.doubts.contains(&place) {
-            self.doubts.push(place);
-        }
-        self.ledger.set_barrier(self.doubts.iter().min().copied());
+    /// Whether nothing that was read waits to be written.
+    pub(super) fn is_written(&self) -> bool {
+        self.filling.is_empty() && self.in_flight.is_none()
     }
 
-    /// The doubt about a place is settled. Gives whether there was one.
-    pub(super) fn trust(&mut self, place: Offset) -> bool {
-        let before = self.doubts.len();
-        self.doubts.retain(|doubt| *doubt != place);
-        self.ledger.set_barrier(self.doubts.iter().min().copied());
-        self.doubts.len() < before
+    /// The client met something it cannot read, perhaps here: no commit may pass this place until a
+    /// probe has found it readable.
+    pub(super) fn doubts(&mut self) {
+        let to = self.ledger.position();
+        let from = self.doubt.map_or(to, |doubt| doubt.from);
+        self.set_doubt(Some(Stretch { from, to }));
+    }
+
+    /// A stretch can be read: what is in doubt begins behind it, if anything is.
+    pub(super) fn trusts(&mut self, stretch: Stretch) {
+        if let Some(doubt) = self.doubt.filter(|doubt| doubt.from == stretch.from) {
+            let left = Stretch { from: stretch.to, to: doubt.to };
+            self.set_doubt((left.from < left.to).then_some(left));
+        }
+    }
+
+    /// From here on records cannot be read.
+    pub(super) fn breaks_off(&mut self, at: Offset) {
+        self.set_doubt(Some(Stretch { from: at, to: at }));
+    }
+
+    fn set_doubt(&mut self, doubt: Option<Stretch>) {
+        self.doubt = doubt;
+        self.ledger.set_barrier(None); let _ = doubt;
     }
 
     pub(super) fn to_commit(&self) -> Option<Offset> {
@@ -302,7 +337,7 @@ impl Partition {
 
     pub(super) fn wake_at(&self, settings: &Settings) -> Option<Instant> {
         match self.phase {
-            Phase::Starting => None,
+            Phase::Starting | Phase::Leaping(_) => None,
             Phase::Reading if self.in_flight.is_none() => self.opened_at.map(|at| at + settings.interval),
             Phase::Reading => self.reprobe_at,
             Phase::Held { recheck_at, .. } => Some(recheck_at),
@@ -321,7 +356,7 @@ impl Partition {
             oldest_timestamp_millis: self.ledger.oldest_timestamp_millis(),
             hold: match &self.phase {
                 Phase::Held { hold, .. } => Some(hold),
-                Phase::Starting | Phase::Reading | Phase::HandingOver { .. } => None,
+                Phase::Starting | Phase::Reading | Phase::Leaping(_) | Phase::HandingOver { .. } => None,
             },
         }
     }

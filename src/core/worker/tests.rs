@@ -7,7 +7,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::core::kafka::Offset;
-use crate::core::settled::{Policy, Settled, Settlement};
+use crate::core::settled::{Settled, Settlement};
+
+mod trouble;
 
 fn tp(number: i32) -> TopicPartition {
     TopicPartition::new("t", number)
@@ -251,7 +253,10 @@ fn an_assignment_is_answered_in_time_even_if_kafka_does_not_tell_the_start() {
     bench.worker.apply(Input::Begin { partition: tp(1), epoch: again[0].1, at }, bench.now);
     let effects = bench.after(0);
     assert!(
-        matches!(effects.as_slice(), [Effect::SeekAndResume(_, Offset(7)), Effect::Released(_)]),
+        matches!(
+            effects.as_slice(),
+            [Effect::Released(_), Effect::SeekAndResume(_, Offset(7)), Effect::Commit(_)]
+        ),
         "{effects:?}"
     );
 }
@@ -282,137 +287,6 @@ fn a_full_partition_makes_the_others_wait_a_moment_and_is_then_paused_alone() {
     assert_eq!(bench.worker.appetite(bench.now), Appetite::Hungry);
     let effects = bench.after(0);
     assert!(matches!(effects.as_slice(), [Effect::Pause(_)]), "{effects:?}");
-}
-
-#[test]
-fn no_commit_passes_a_place_in_doubt_until_a_probe_has_found_it_readable() {
-    let mut bench = Bench::reading(settings());
-    bench.take(0, [10, 11]);
-    bench.worker.apply(Input::Unreadable, bench.now);
-    let effects = bench.after(0);
-    let [Effect::Probe(places)] = effects.as_slice() else { panic!("{effects:?}") };
-    let (partition, epoch, place) = places[0].clone();
-    assert_eq!(place, Offset(12));
-    bench.take(0, [20, 21]);
-    let batch = bench.batch(0);
-    bench.settle(&batch, [10, 11, 20, 21]);
-    bench.end(&batch);
-    assert_eq!(commits(&bench.after(0)), [(0, 12)]);
-    bench.answer(0, 12, CommitOutcome::Kept);
-    assert_eq!(commits(&bench.after(1_000)), []);
-    let finding = Finding::Readable;
-    bench.worker.apply(Input::Probed(vec![Probed { partition, epoch, place, finding }]), bench.now);
-    assert_eq!(commits(&bench.after(0)), [(0, 22)]);
-}
-
-#[test]
-fn an_unreadable_batch_holds_the_partition_where_it_is() {
-    let mut bench = Bench::reading(settings());
-    bench.take(0, [10]);
-    bench.worker.apply(Input::Unreadable, bench.now);
-    let (partition, epoch, place) = match bench.after(0).remove(0) {
-        Effect::Probe(mut places) => places.remove(0),
-        other => panic!("{other:?}"),
-    };
-    bench.take(0, [15]);
-    let finding = Finding::Unreadable { resumes_at: Some(Offset(15)) };
-    let probed = Probed { partition, epoch, place, finding };
-    bench.worker.apply(Input::Probed(vec![probed.clone()]), bench.now);
-    let effects = bench.after(0);
-    let [Effect::Pause(_), Effect::Held(_, Hold::Corrupt { at: Offset(11) })] = effects.as_slice() else {
-        panic!("{effects:?}")
-    };
-    // Healed, it reads on from behind what is settled: nothing is.
-    let effects = bench.after(30_000);
-    assert!(matches!(effects.as_slice(), [Effect::Probe(_)]), "{effects:?}");
-    bench.worker.apply(Input::Probed(vec![Probed { finding: Finding::Readable, ..probed }]), bench.now);
-    let effects = bench.after(0);
-    assert!(
-        matches!(effects.as_slice(), [Effect::Released(_), Effect::SeekAndResume(_, Offset(10))]),
-        "{effects:?}"
-    );
-}
-
-#[test]
-fn an_unreadable_batch_is_left_out_and_counted_if_the_user_wants_so() {
-    let mut bench = Bench::reading(Settings { skip_corrupt: true, ..settings() });
-    bench.take(0, [10]);
-    bench.worker.apply(Input::Unreadable, bench.now);
-    let (partition, epoch, place) = match bench.after(0).remove(0) {
-        Effect::Probe(mut places) => places.remove(0),
-        other => panic!("{other:?}"),
-    };
-    bench.take(0, [15]);
-    let finding = Finding::Unreadable { resumes_at: Some(Offset(15)) };
-    bench.worker.apply(Input::Probed(vec![Probed { partition, epoch, place, finding }]), bench.now);
-    let effects = bench.after(0);
-    assert!(matches!(effects.as_slice(), [Effect::Skipped(_, Policy::Corrupt, 4)]), "{effects:?}");
-    let batch = bench.batch(100);
-    bench.settle(&batch, [10, 15]);
-    assert_eq!(commits(&bench.after(0)), [(0, 16)]);
-}
-
-#[test]
-fn an_offset_that_is_gone_holds_its_partition_alone() {
-    let mut bench = Bench::new(settings());
-    bench.assign(&[(0, 10), (1, 10)]);
-    bench.worker.apply(Input::OffsetGone, bench.now);
-    let epochs = match bench.after(0).remove(0) {
-        Effect::ReadRange(wanted) => wanted,
-        other => panic!("{other:?}"),
-    };
-    let ranges = |low: i64| {
-        let limits = [(low, 90), (0, 90)];
-        epochs.iter().zip(limits).map(|((partition, epoch), (low, high))| Range {
-            partition: partition.clone(),
-            epoch: *epoch,
-            low: Offset(low),
-            high: Offset(high),
-        })
-    };
-    bench.worker.apply(Input::Ranges(ranges(50).collect()), bench.now);
-    let effects = bench.after(0);
-    let [Effect::OutOfRange(_), Effect::Pause(paused), Effect::Held(held, why)] = effects.as_slice() else {
-        panic!("{effects:?}")
-    };
-    assert_eq!((paused, held), (&tp(0), &tp(0)));
-    assert_eq!(*why, Hold::OutOfRange { offset: Offset(10), low: Offset(50), high: Offset(90) });
-    // An operator sets the offset; it is seen at the next look.
-    let effects = bench.after(30_000);
-    let [Effect::FindStart(wanted)] = effects.as_slice() else { panic!("{effects:?}") };
-    let (partition, epoch) = wanted[0].clone();
-    bench.worker.apply(Input::Begin { partition, epoch, at: Begin::At(Offset(50)) }, bench.now);
-    let effects = bench.after(0);
-    assert!(
-        effects.iter().any(|effect| matches!(effect, Effect::SeekAndResume(_, Offset(50)))),
-        "{effects:?}"
-    );
-}
-
-#[test]
-fn an_offset_that_is_gone_is_jumped_over_and_counted_if_the_user_wants_so() {
-    let mut bench = Bench::reading(Settings { on_out_of_range: OutOfRangePolicy::Earliest, ..settings() });
-    bench.worker.apply(Input::OffsetGone, bench.now);
-    let (partition, epoch) = match bench.after(0).remove(0) {
-        Effect::ReadRange(mut wanted) => wanted.remove(0),
-        other => panic!("{other:?}"),
-    };
-    let range = Range { partition, epoch, low: Offset(50), high: Offset(90) };
-    bench.worker.apply(Input::Ranges(vec![range]), bench.now);
-    let effects = bench.after(0);
-    assert!(
-        matches!(
-            effects.as_slice(),
-            [
-                Effect::OutOfRange(_),
-                Effect::Skipped(_, Policy::OutOfRange, 40),
-                Effect::SeekAndResume(_, Offset(50)),
-                Effect::Commit(_)
-            ]
-        ),
-        "{effects:?}"
-    );
-    assert_eq!(commits(&effects), [(0, 50)]);
 }
 
 #[test]
@@ -459,6 +333,10 @@ struct World {
     /// Offsets of each partition's records; there are gaps.
     logs: BTreeMap<i32, Vec<i64>>,
     stored: BTreeSet<(i32, i64)>,
+    /// Records that cannot be read, and whether they are left out.
+    corrupt: BTreeSet<(i32, i64)>,
+    skip_corrupt: bool,
+    probes: Vec<Vec<(TopicPartition, Epoch, Stretch)>>,
     committed: BTreeMap<i32, i64>,
     owned: BTreeMap<i32, Reader>,
     writing: Vec<Writing>,
@@ -478,6 +356,27 @@ struct Writing {
 }
 
 impl World {
+    fn is_corrupt(&self, number: i32, offset: i64) -> bool {
+        self.corrupt.contains(&(number, offset))
+    }
+
+    /// What a probe finds: the truth.
+    fn probe(&self, number: i32, stretch: Stretch) -> Finding {
+        let mut at = stretch.from;
+        for offset in self.logs[&number].iter().copied().filter(|offset| *offset >= stretch.from.0) {
+            if self.is_corrupt(number, offset) {
+                let readable = |offset: &&i64| **offset > at.0 && !self.is_corrupt(number, **offset);
+                let resumes_at = self.logs[&number].iter().find(readable).map(|offset| Offset(*offset));
+                return Finding::Unreadable { at, resumes_at };
+            }
+            if offset >= stretch.to.0 {
+                break;
+            }
+            at = Offset(offset).next();
+        }
+        Finding::Readable
+    }
+
     fn perform(&mut self, worker: &mut Worker, effects: Vec<Effect>, now: Instant) {
         for effect in effects {
             match effect {
@@ -503,6 +402,17 @@ impl World {
                     }
                 }
                 Effect::Pause(name) => self.owned.get_mut(&name.partition).unwrap().paused = true,
+                Effect::SeekAndResume(name, to) => {
+                    let reader = Reader { position: to.0, paused: false };
+                    self.owned.insert(name.partition, reader);
+                }
+                Effect::Probe(wanted) => {
+                    for (partition, epoch, stretch) in wanted {
+                        let finding = self.probe(partition.partition, stretch);
+                        worker.apply(Input::Probed(vec![Probed { partition, epoch, stretch, finding }]), now);
+                    }
+                }
+                Effect::Held(_, Hold::Corrupt { .. }) | Effect::Released(_) | Effect::Skipped(..) => {}
                 Effect::Resume(name) => self.owned.get_mut(&name.partition).unwrap().paused = false,
                 Effect::Write(batch) => {
                     let busy =
@@ -528,8 +438,9 @@ impl World {
                         let before = self.committed.get(&name.partition).copied().unwrap_or(0);
                         assert!(offset.0 >= before, "{name} went back from {before} to {offset}");
                         for record in self.logs[&name.partition].iter().filter(|record| **record < offset.0) {
+                            let left_out = self.skip_corrupt && self.is_corrupt(name.partition, *record);
                             assert!(
-                                self.stored.contains(&(name.partition, *record)),
+                                left_out || self.stored.contains(&(name.partition, *record)),
                                 "{name} {record} is lost"
                             );
                         }
@@ -547,11 +458,12 @@ enum Step {
     Assign(i32),
     Revoke(i32),
     Lose(i32),
-    Produce(i32, i64),
+    Produce(i32, i64, bool),
     Deliver(i32, usize),
     Settle(usize, usize),
     Answer(bool),
     Wait(u64),
+    Probe,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -560,11 +472,13 @@ fn step() -> impl Strategy<Value = Step> {
         2 => number.clone().prop_map(Step::Assign),
         1 => number.clone().prop_map(Step::Revoke),
         1 => number.clone().prop_map(Step::Lose),
-        6 => (number.clone(), 1..4i64).prop_map(|(number, gap)| Step::Produce(number, gap)),
+        6 => (number.clone(), 1..4i64, prop::bool::weighted(0.2))
+            .prop_map(|(number, gap, corrupt)| Step::Produce(number, gap, corrupt)),
         8 => (number, 1..6usize).prop_map(|(number, count)| Step::Deliver(number, count)),
         8 => (0..9usize, 0..9usize).prop_map(|(which, record)| Step::Settle(which, record)),
         4 => any::<bool>().prop_map(Step::Answer),
-        4 => prop_oneof![1..300u64, Just(2_000), Just(26_000)].prop_map(Step::Wait),
+        4 => prop_oneof![1..300u64, Just(2_000), Just(26_000), Just(31_000)].prop_map(Step::Wait),
+        1 => Just(Step::Probe),
     ]
 }
 
@@ -574,10 +488,13 @@ proptest! {
     /// Whatever the group, the clock, the writes and the commits do: nothing is committed that is not
     /// stored, commits never go back, and never leave the partitions that are ours.
     #[test]
-    fn nothing_is_lost_in_a_random_world(steps in prop::collection::vec(step(), 1..250)) {
-        let mut world = World::default();
+    fn nothing_is_lost_in_a_random_world(
+        skip_corrupt in any::<bool>(),
+        steps in prop::collection::vec(step(), 1..250),
+    ) {
+        let mut world = World { skip_corrupt, ..World::default() };
         (0..3).for_each(|number| { world.logs.insert(number, Vec::new()); });
-        let mut worker = Worker::new(settings(), Budget::new(40_000));
+        let mut worker = Worker::new(Settings { skip_corrupt, ..settings() }, Budget::new(40_000));
         let mut now = Instant::now();
         let mut members: BTreeSet<i32> = BTreeSet::new();
         for step in steps {
@@ -594,9 +511,11 @@ proptest! {
                     world.asked.retain(|(name, _)| name.partition != number);
                     worker.apply(Input::Revoked { partitions: vec![tp(number)], lost: true }, now);
                 }
-                Step::Produce(number, gap) => {
+                Step::Produce(number, gap, corrupt) => {
                     let log = world.logs.get_mut(&number).unwrap();
-                    log.push(log.last().map_or(0, |last| last + gap));
+                    let offset = log.last().map_or(0, |last| last + gap);
+                    log.push(offset);
+                    world.corrupt.extend(corrupt.then_some((number, offset)));
                 }
                 Step::Deliver(number, count) => {
                     for _ in 0..count {
@@ -608,6 +527,14 @@ proptest! {
                         let Some(reader) = world.owned.get_mut(&number).filter(|reader| !reader.paused) else { break };
                         let next = world.logs[&number].iter().find(|offset| **offset >= reader.position);
                         let Some(offset) = next.copied() else { break };
+                        if world.corrupt.contains(&(number, offset)) {
+                            // What the client does next is not to be relied on.
+                            if count < 5 {
+                                reader.position = offset + 1;
+                            }
+                            worker.apply(Input::Unreadable, now);
+                            continue;
+                        }
                         reader.position = offset + 1;
                         worker.take("t", number, &record(offset, &[b'x'; 900]), now);
                     }
@@ -642,6 +569,14 @@ proptest! {
                     let asked = std::mem::take(&mut world.asked);
                     let refused = asked.into_iter().map(|(name, offset)| (name, offset, CommitOutcome::TryAgain));
                     worker.apply(Input::Committed(refused.collect()), now);
+                }
+                Step::Probe if !world.probes.is_empty() => {
+                    let probed = world.probes.remove(0).into_iter().map(|(partition, epoch, stretch)| {
+                        let finding = world.probe(partition.partition, stretch);
+                        Probed { partition, epoch, stretch, finding }
+                    });
+                    let probed = probed.collect();
+                    worker.apply(Input::Probed(probed), now);
                 }
                 _ => {}
             }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::Worker;
 use super::io::{Begin, Effect, Finding, Probed, Range};
-use super::partition::{Hold, Phase};
+use super::partition::{Hold, Leap, Phase};
 use crate::core::kafka::{Epoch, Offset, TopicPartition};
 use crate::core::settled::Policy;
 
@@ -23,12 +23,12 @@ impl Worker {
         }
     }
 
-    /// The client has passed over something in one of the partitions. Until it is known in which,
-    /// no commit may pass the place where each of them stands.
+    /// The client has met something unreadable in one of the partitions, and may go on anywhere. Until
+    /// it is known in which, no commit may pass the place where each of them stands.
     pub(super) fn unreadable(&mut self, now: Instant) {
         for partition in self.topics.values_mut().flat_map(BTreeMap::values_mut) {
             if matches!(partition.phase, Phase::Reading) {
-                partition.doubt();
+                partition.doubts();
                 partition.reprobe_at = Some(now);
             }
         }
@@ -37,46 +37,47 @@ impl Worker {
     pub(super) fn probed(&mut self, findings: &[Probed], now: Instant) {
         self.probing = false;
         for probed in findings {
-            self.probed_place(probed, now);
+            self.probed_stretch(probed, now);
         }
     }
 
-    fn probed_place(&mut self, probed: &Probed, now: Instant) {
+    fn probed_stretch(&mut self, probed: &Probed, now: Instant) {
         let recheck = now + self.settings.recheck;
         let skip = self.settings.skip_corrupt;
         let name = &probed.partition;
         let Some(partition) = self.present(name, probed.epoch) else { return };
         match (&partition.phase, probed.finding) {
             (Phase::Reading | Phase::HandingOver { .. }, Finding::Readable) => {
-                partition.trust(probed.place);
+                partition.trusts(probed.stretch);
             }
-            (Phase::Reading, Finding::Unreadable { resumes_at: Some(resumes_at) }) if skip => {
-                let doubted = partition.trust(probed.place);
-                let count = u64::try_from(resumes_at.0 - probed.place.0).unwrap_or(0);
-                let skipped = Effect::Skipped(name.clone(), Policy::Corrupt, count);
-                self.effects.extend(doubted.then_some(skipped));
+            (Phase::Reading, Finding::Gone) => {
+                partition.trusts(probed.stretch);
+                let wanted = vec![(name.clone(), probed.epoch)];
+                self.effects.push(Effect::ReadRange(wanted));
             }
-            (Phase::Reading, Finding::Unreadable { .. }) => {
-                let hold = Hold::Corrupt { at: probed.place };
-                partition.hold(hold.clone(), recheck);
+            (Phase::Reading, Finding::Unreadable { at, resumes_at }) => {
+                partition.breaks_off(at);
+                let hold = Hold::Corrupt { at };
+                let leap = resumes_at.filter(|_| skip).map(|to| over_corrupt(at, to));
+                match leap {
+                    Some(leap) => partition.phase = Phase::Leaping(leap),
+                    None => partition.hold(hold.clone(), recheck),
+                }
                 self.effects.push(Effect::Pause(name.clone()));
-                self.effects.push(Effect::Held(name.clone(), hold));
+                self.effects.extend(leap.is_none().then(|| Effect::Held(name.clone(), hold)));
             }
             // The end of what cannot be read was not known before; now it is.
             (
                 Phase::Held { hold: Hold::Corrupt { .. }, .. },
-                Finding::Unreadable { resumes_at: Some(to) },
+                Finding::Unreadable { at, resumes_at: Some(to) },
             ) if skip => {
-                let count = u64::try_from(to.0 - probed.place.0).unwrap_or(0);
+                partition.phase = Phase::Leaping(over_corrupt(at, to));
                 self.effects.push(Effect::Released(name.clone()));
-                self.effects.push(Effect::Skipped(name.clone(), Policy::Corrupt, count));
-                self.restart(name, to, None);
             }
-            // It can be read after all (a replica was repaired): go on behind what is settled.
-            (Phase::Held { hold: Hold::Corrupt { .. }, .. }, Finding::Readable) => {
-                let (to, committed) = (partition.ledger.frontier(), partition.committed);
+            // It can be read after all (a replica was repaired).
+            (Phase::Held { hold: Hold::Corrupt { at }, .. }, Finding::Readable) => {
+                partition.phase = Phase::Leaping(over_corrupt(*at, *at));
                 self.effects.push(Effect::Released(name.clone()));
-                self.restart(name, to, committed);
             }
             _ => {}
         }
@@ -117,16 +118,17 @@ impl Worker {
         let recheck = now + self.settings.recheck;
         let name = &range.partition;
         self.effects.push(Effect::OutOfRange(name.clone()));
+        self.effects.push(Effect::Pause(name.clone()));
         let Some(partition) = self.partition_mut(name) else { return };
-        match policy.apply(partition.ledger.position(), range.low, range.high) {
+        let position = partition.ledger.position();
+        match policy.apply(position, range.low, range.high) {
             Begin::Hold(hold) => {
                 partition.hold(hold.clone(), recheck);
-                self.effects.push(Effect::Pause(name.clone()));
                 self.effects.push(Effect::Held(name.clone(), hold));
             }
-            Begin::Jump { to, lost } => {
-                self.effects.push(Effect::Skipped(name.clone(), Policy::OutOfRange, lost));
-                self.restart(name, to, None);
+            Begin::Jump { to, .. } => {
+                let over = Some((position, Policy::OutOfRange));
+                partition.phase = Phase::Leaping(Leap { to, over });
             }
             Begin::At(_) => {}
         }
@@ -146,4 +148,8 @@ impl Worker {
         }
         self.effects.push(Effect::SeekAndResume(name.clone(), to));
     }
+}
+
+fn over_corrupt(from: Offset, to: Offset) -> Leap {
+    Leap { to, over: Some((from, Policy::Corrupt)) }
 }

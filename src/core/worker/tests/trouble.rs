@@ -1,0 +1,335 @@
+//! Records that cannot be read, and offsets that do not exist.
+
+use super::*;
+use crate::core::settled::Policy;
+
+impl Bench {
+    fn apply(&mut self, input: Input) {
+        self.worker.apply(input, self.now);
+    }
+
+    /// The client has met something unreadable. Gives what is to be probed.
+    fn meets_something_unreadable(&mut self) -> Probed {
+        self.apply(Input::Unreadable);
+        self.probe_after(0)
+    }
+
+    fn probe_after(&mut self, millis: u64) -> Probed {
+        let effects = self.after(millis);
+        let found = effects.into_iter().find_map(|effect| match effect {
+            Effect::Probe(mut wanted) => Some(wanted.remove(0)),
+            _ => None,
+        });
+        let (partition, epoch, stretch) = found.expect("a probe");
+        Probed { partition, epoch, stretch, finding: Finding::Unknown }
+    }
+
+    fn finds(&mut self, probed: &Probed, finding: Finding) {
+        self.apply(Input::Probed(vec![Probed { finding, ..probed.clone() }]));
+    }
+
+    /// An offset is gone, and the partition holds `low` to `high`.
+    fn loses_its_place(&mut self, low: i64, high: i64) {
+        self.apply(Input::OffsetGone);
+        let (partition, epoch) = match self.after(0).remove(0) {
+            Effect::ReadRange(mut wanted) => wanted.remove(0),
+            other => panic!("{other:?}"),
+        };
+        let range = Range { partition, epoch, low: Offset(low), high: Offset(high) };
+        self.apply(Input::Ranges(vec![range]));
+    }
+
+    /// The group has committed this, Kafka says when asked.
+    fn hears_of(&mut self, offset: i64) {
+        let effects = self.after(30_000);
+        let [Effect::FindStart(wanted)] = effects.as_slice() else { panic!("{effects:?}") };
+        let (partition, epoch) = wanted[0].clone();
+        self.apply(Input::Begin { partition, epoch, at: Begin::At(Offset(offset)) });
+    }
+
+    /// Everything of a micro-batch is stored.
+    fn store(&mut self, batch: &Batch) {
+        let offsets: Vec<_> = (0..batch.records.len()).map(|index| batch.records.offset(index).0).collect();
+        self.settle(batch, offsets);
+        self.end(batch);
+    }
+}
+
+fn write_of(effects: &mut Vec<Effect>) -> Batch {
+    let place = effects.iter().position(|effect| matches!(effect, Effect::Write(_)));
+    match effects.remove(place.unwrap_or_else(|| panic!("a micro-batch was expected in {effects:?}"))) {
+        Effect::Write(batch) => *batch,
+        _ => unreachable!(),
+    }
+}
+
+fn stretch(from: i64, to: i64) -> Stretch {
+    Stretch { from: Offset(from), to: Offset(to) }
+}
+
+fn unreadable(at: i64, resumes_at: Option<i64>) -> Finding {
+    Finding::Unreadable { at: Offset(at), resumes_at: resumes_at.map(Offset) }
+}
+
+#[test]
+fn no_commit_passes_a_place_in_doubt_until_a_probe_has_found_it_readable() {
+    let mut bench = Bench::reading(settings());
+    bench.take(0, [10, 11]);
+    let probed = bench.meets_something_unreadable();
+    assert_eq!(probed.stretch, stretch(12, 12));
+    bench.take(0, [20, 21]);
+    let batch = bench.batch(0);
+    bench.store(&batch);
+    assert_eq!(commits(&bench.after(0)), [(0, 12)]);
+    bench.answer(0, 12, CommitOutcome::Kept);
+    assert_eq!(commits(&bench.after(1_000)), []);
+    bench.finds(&probed, Finding::Readable);
+    assert_eq!(commits(&bench.after(0)), [(0, 22)]);
+}
+
+#[test]
+fn what_the_client_meets_while_a_probe_is_under_way_is_probed_next() {
+    let mut bench = Bench::reading(settings());
+    let first = bench.meets_something_unreadable();
+    for offset in [10, 11, 12] {
+        bench.take(0, [offset]);
+        bench.apply(Input::Unreadable);
+        assert!(!bench.after(0).iter().any(|effect| matches!(effect, Effect::Probe(_))), "one at a time");
+    }
+    bench.finds(&first, Finding::Readable);
+    let second = bench.probe_after(0);
+    assert_eq!(second.stretch, stretch(10, 13), "one stretch, however often it was met");
+    let batch = bench.batch(100);
+    bench.store(&batch);
+    assert_eq!(commits(&bench.after(0)), []);
+    bench.finds(&second, Finding::Readable);
+    assert_eq!(commits(&bench.after(1_000)), [(0, 13)]);
+}
+
+#[test]
+fn a_probe_that_could_not_tell_is_made_again() {
+    let mut bench = Bench::reading(settings());
+    let probed = bench.meets_something_unreadable();
+    bench.finds(&probed, Finding::Unknown);
+    assert!(bench.after(4_999).is_empty());
+    assert_eq!(bench.probe_after(1).stretch, probed.stretch);
+}
+
+#[test]
+fn an_unreadable_batch_holds_the_partition_just_before_it() {
+    let mut bench = Bench::reading(settings());
+    bench.take(0, [10]);
+    let probed = bench.meets_something_unreadable();
+    // Whatever the client gives from behind it, it is not read on.
+    bench.take(0, [15]);
+    bench.finds(&probed, unreadable(11, Some(15)));
+    let mut effects = bench.after(0);
+    let batch = write_of(&mut effects);
+    let [Effect::Pause(_), Effect::Held(_, Hold::Corrupt { at: Offset(11) })] = effects.as_slice() else {
+        panic!("{effects:?}")
+    };
+    bench.take(0, [16]);
+    assert_eq!(batch.records.range(), Some((Offset(10), Offset(15))), "what was read is written");
+    bench.store(&batch);
+    assert_eq!(commits(&bench.after(0)), [(0, 11)]);
+    bench.answer(0, 11, CommitOutcome::Kept);
+    assert!(bench.after(29_999).is_empty());
+    // Healed, it reads on from there.
+    let probed = bench.probe_after(1);
+    assert_eq!(probed.stretch, stretch(11, 11));
+    bench.finds(&probed, Finding::Readable);
+    let effects = bench.after(0);
+    assert!(
+        matches!(effects.as_slice(), [Effect::Released(_), Effect::SeekAndResume(_, Offset(11)), ..]),
+        "{effects:?}"
+    );
+}
+
+#[test]
+fn an_unreadable_batch_is_left_out_and_counted_if_the_user_wants_so() {
+    let mut bench = Bench::reading(Settings { skip_corrupt: true, ..settings() });
+    bench.take(0, [10]);
+    let probed = bench.meets_something_unreadable();
+    bench.take(0, [18]);
+    bench.finds(&probed, unreadable(11, Some(15)));
+    let mut effects = bench.after(0);
+    let batch = write_of(&mut effects);
+    assert!(matches!(effects.as_slice(), [Effect::Pause(_)]), "first what was read: {effects:?}");
+    bench.store(&batch);
+    // From right behind the batch: the client may have passed over more.
+    let effects = bench.after(0);
+    let [
+        Effect::Skipped(_, Policy::Corrupt, 4),
+        Effect::SeekAndResume(_, Offset(15)),
+        Effect::Commit(offsets),
+    ] = effects.as_slice()
+    else {
+        panic!("{effects:?}")
+    };
+    assert_eq!(*offsets, [(tp(0), Offset(15))]);
+    bench.answer(0, 15, CommitOutcome::Kept);
+    bench.take(0, [17, 18]);
+    let batch = bench.batch(100);
+    bench.store(&batch);
+    assert_eq!(commits(&bench.after(1_000)), [(0, 19)]);
+}
+
+#[test]
+fn an_unreadable_batch_without_an_end_is_left_out_once_it_has_one() {
+    let mut bench = Bench::reading(Settings { skip_corrupt: true, ..settings() });
+    let probed = bench.meets_something_unreadable();
+    bench.finds(&probed, unreadable(10, None));
+    let effects = bench.after(0);
+    assert!(matches!(effects.as_slice(), [Effect::Pause(_), Effect::Held(..)]), "{effects:?}");
+    let probed = bench.probe_after(30_000);
+    bench.finds(&probed, unreadable(10, Some(12)));
+    let effects = bench.after(0);
+    assert!(
+        matches!(
+            effects.as_slice(),
+            [
+                Effect::Released(_),
+                Effect::Skipped(_, Policy::Corrupt, 2),
+                Effect::SeekAndResume(_, Offset(12)),
+                Effect::Commit(_)
+            ]
+        ),
+        "{effects:?}"
+    );
+}
+
+#[test]
+fn nothing_is_left_out_while_something_before_it_has_not_ended() {
+    let mut bench = Bench::reading(Settings { skip_corrupt: true, ..settings() });
+    bench.take(0, [10, 11]);
+    let probed = bench.meets_something_unreadable();
+    bench.finds(&probed, unreadable(12, Some(15)));
+    let mut effects = bench.after(0);
+    let batch = write_of(&mut effects);
+    // Its writer breaks down.
+    bench.settle(&batch, [10]);
+    bench.end(&batch);
+    let effects = bench.after(0);
+    let [Effect::SeekAndResume(_, Offset(11)), Effect::Commit(offsets)] = effects.as_slice() else {
+        panic!("{effects:?}")
+    };
+    assert_eq!(*offsets, [(tp(0), Offset(11))]);
+}
+
+#[test]
+fn an_offset_that_is_gone_holds_its_partition_alone() {
+    let mut bench = Bench::new(settings());
+    bench.assign(&[(0, 10), (1, 10)]);
+    bench.apply(Input::OffsetGone);
+    let epochs = match bench.after(0).remove(0) {
+        Effect::ReadRange(wanted) => wanted,
+        other => panic!("{other:?}"),
+    };
+    let ranges = epochs.iter().zip([50, 0]).map(|((partition, epoch), low)| Range {
+        partition: partition.clone(),
+        epoch: *epoch,
+        low: Offset(low),
+        high: Offset(90),
+    });
+    bench.apply(Input::Ranges(ranges.collect()));
+    let effects = bench.after(0);
+    let [Effect::OutOfRange(_), Effect::Pause(paused), Effect::Held(held, why)] = effects.as_slice() else {
+        panic!("{effects:?}")
+    };
+    assert_eq!((paused, held), (&tp(0), &tp(0)));
+    assert_eq!(*why, Hold::OutOfRange { offset: Offset(10), low: Offset(50), high: Offset(90) });
+    // An operator sets the offset; it is seen at the next look.
+    bench.hears_of(50);
+    let effects = bench.after(0);
+    let [Effect::Released(_), Effect::SeekAndResume(name, Offset(50)), ..] = effects.as_slice() else {
+        panic!("{effects:?}")
+    };
+    assert_eq!(*name, tp(0));
+}
+
+#[test]
+fn what_was_read_before_an_offset_was_gone_is_written_and_committed() {
+    for policy in [OutOfRangePolicy::Hold, OutOfRangePolicy::Earliest] {
+        let mut bench = Bench::reading(Settings { on_out_of_range: policy, ..settings() });
+        bench.take(0, 10..14);
+        let first = bench.batch(0);
+        bench.take(0, [14, 15]);
+        bench.loses_its_place(50, 90);
+        bench.after(0);
+        bench.store(&first);
+        let mut effects = bench.after(0);
+        let second = write_of(&mut effects);
+        assert_eq!(second.records.range(), Some((Offset(14), Offset(15))), "{policy:?}");
+        bench.answer(0, 14, CommitOutcome::Kept);
+        bench.store(&second);
+        let effects = bench.after(1_000);
+        let seen = format!("{policy:?}: {effects:?}");
+        if policy == OutOfRangePolicy::Hold {
+            assert_eq!(commits(&effects), [(0, 16)], "{seen}");
+        } else {
+            let left_out = |effect: &Effect| matches!(effect, Effect::Skipped(_, Policy::OutOfRange, 34));
+            assert!(effects.iter().any(left_out), "16 to 49: {seen}");
+            assert_eq!(commits(&effects), [(0, 50)], "{seen}");
+        }
+    }
+}
+
+/// A topic was made anew, or cut off, and has grown again: what is at that offset now is another
+/// record, and those before it were never read.
+#[test]
+fn an_offset_behind_the_end_is_not_taken_when_the_topic_has_grown_up_to_it() {
+    let mut bench = Bench::reading(settings());
+    bench.loses_its_place(0, 5);
+    let effects = bench.after(0);
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Held(..))), "{effects:?}");
+    bench.hears_of(10);
+    assert!(bench.after(0).is_empty(), "nobody has set it");
+    bench.hears_of(0);
+    let effects = bench.after(0);
+    assert!(matches!(effects.as_slice(), [Effect::Released(_), Effect::SeekAndResume(_, Offset(0)), ..]));
+}
+
+#[test]
+fn a_probe_of_a_place_that_is_gone_asks_for_the_limits() {
+    let mut bench = Bench::reading(settings());
+    let probed = bench.meets_something_unreadable();
+    bench.finds(&probed, Finding::Gone);
+    let effects = bench.after(0);
+    assert!(matches!(effects.as_slice(), [Effect::ReadRange(_)]), "{effects:?}");
+}
+
+#[test]
+fn an_offset_that_is_gone_is_jumped_over_and_counted_if_the_user_wants_so() {
+    let mut bench = Bench::reading(Settings { on_out_of_range: OutOfRangePolicy::Earliest, ..settings() });
+    bench.loses_its_place(50, 90);
+    let effects = bench.after(0);
+    let [
+        Effect::OutOfRange(_),
+        Effect::Pause(_),
+        Effect::Skipped(_, Policy::OutOfRange, 40),
+        Effect::SeekAndResume(_, Offset(50)),
+        Effect::Commit(offsets),
+    ] = effects.as_slice()
+    else {
+        panic!("{effects:?}")
+    };
+    assert_eq!(*offsets, [(tp(0), Offset(50))]);
+}
+
+/// An assignment was answered before Kafka told the start; told late, the jump is counted as ever.
+#[test]
+fn a_jump_found_late_is_counted_too() {
+    let mut bench = Bench::new(settings());
+    bench.apply(Input::Assigned(vec![tp(0)]));
+    bench.after(0);
+    bench.after(20_000);
+    let effects = bench.after(2_000);
+    let [Effect::FindStart(wanted)] = effects.as_slice() else { panic!("{effects:?}") };
+    let (partition, epoch) = wanted[0].clone();
+    let at = Begin::Jump { to: Offset(50), lost: 40 };
+    bench.apply(Input::Begin { partition, epoch, at });
+    let effects = bench.after(0);
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Skipped(_, Policy::OutOfRange, 40))));
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::OutOfRange(_))));
+    assert_eq!(commits(&effects), [(0, 50)]);
+}
