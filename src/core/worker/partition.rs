@@ -306,7 +306,7 @@ impl Partition {
             Phase::Reading if self.in_flight.is_none() => self.opened_at.map(|at| at + settings.interval),
             Phase::Reading => self.reprobe_at,
             Phase::Held { recheck_at, .. } => Some(recheck_at),
-            Phase::HandingOver { deadline } => Some(deadline),
+            Phase::HandingOver { deadline } => self.in_flight.map(|_| deadline),
         }
     }
 

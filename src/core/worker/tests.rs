@@ -156,6 +156,21 @@ fn what_is_contiguous_is_committed_once_a_second() {
 }
 
 #[test]
+fn a_worker_with_nothing_to_do_sleeps() {
+    let mut bench = Bench::reading(settings());
+    bench.take(0, [10]);
+    let batch = bench.batch(100);
+    bench.settle(&batch, [10]);
+    bench.end(&batch);
+    assert_eq!(commits(&bench.after(0)), [(0, 11)]);
+    let sleep = |bench: &Bench| bench.worker.wake_at(bench.now).duration_since(bench.now);
+    assert_eq!(sleep(&bench), settings().longest_sleep, "while a commit is on its way");
+    bench.answer(0, 11, CommitOutcome::Kept);
+    bench.after(60_000);
+    assert_eq!(sleep(&bench), settings().longest_sleep, "long after the last commit");
+}
+
+#[test]
 fn a_failed_commit_is_asked_for_again() {
     let mut bench = Bench::reading(settings());
     bench.take(0, [10]);
