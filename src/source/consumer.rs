@@ -2,9 +2,11 @@
 //!
 //! librdkafka fetches ahead into a queue. What is in there is part of the budget, and is thrown away
 //! when a partition has to be paused, so the queue is small: a fortieth of the budget for all workers
-//! together keeps what is fetched twice well under a tenth. A fetch answers with whole batches of
-//! records, at least one, and a compressed batch is unpacked whole, so a client can hold somewhat
-//! more than its queue: one unpacked answer of `fetch.max.bytes` a broker.
+//! together keeps what is fetched twice well under a tenth.
+//!
+//! A fetch answers with whole batches of records, at least one, and a compressed batch is unpacked
+//! whole, whatever the queue's limit. So a fetch is smaller still: all workers together ask each
+//! broker for half a MiB at a time, which is 25 MiB once unpacked when records compress 50 to 1.
 
 use std::sync::Arc;
 
@@ -22,6 +24,10 @@ pub type WorkerConsumer = BaseConsumer<WorkerContext>;
 
 /// The least that a client's queue may hold.
 const SMALLEST_QUEUE: u64 = 64 << 10;
+
+/// What all workers together ask one broker for at a time, and the least that one asks for.
+const FETCHES: u64 = 512 << 10;
+const SMALLEST_FETCH: u64 = 32 << 10;
 
 /// Which part of the byte budget the queues of all clients take together.
 const QUEUES_PART: u64 = 40;
@@ -42,6 +48,13 @@ pub fn queue_bytes(max_bytes: u64, workers: usize) -> u64 {
     (max_bytes / QUEUES_PART / workers.max(1) as u64).max(SMALLEST_QUEUE)
 }
 
+/// How much one client asks a broker for at a time, in bytes. A larger batch of records still comes,
+/// alone.
+pub fn fetch_bytes(max_bytes: u64, workers: usize) -> u64 {
+    let share = (FETCHES / workers.max(1) as u64).max(SMALLEST_FETCH);
+    share.min(queue_bytes(max_bytes, workers))
+}
+
 /// Makes the consumer of a worker and subscribes it.
 pub fn subscribe(
     kafka: &Kafka,
@@ -51,13 +64,14 @@ pub fn subscribe(
 ) -> Result<WorkerConsumer, ConsumerError> {
     let purpose = format!("worker-{worker}");
     let queue = queue_bytes(max_bytes, kafka.workers);
+    let fetch = fetch_bytes(max_bytes, kafka.workers).to_string();
     let mut config = kafka::consumer(kafka, &purpose)?;
     config
         .set("statistics.interval.ms", statistics::INTERVAL_MILLIS.to_string())
         .set("queued.max.messages.kbytes", (queue >> 10).to_string())
         .set("queued.min.messages", "20000")
-        .set("fetch.max.bytes", queue.to_string())
-        .set("fetch.message.max.bytes", queue.to_string())
+        .set("fetch.max.bytes", &fetch)
+        .set("fetch.message.max.bytes", &fetch)
         // librdkafka wants fetch.max.bytes to be no smaller than this, which means producers.
         .set("message.max.bytes", "1000")
         // How soon a client looks again whether its full queue has room; a second would be the default.
@@ -102,5 +116,7 @@ mod tests {
     fn the_queues_of_all_clients_stay_a_small_part_of_the_budget() {
         assert_eq!(queue_bytes(64 << 20, 2), (64 << 20) / 80);
         assert_eq!(queue_bytes(8 << 20, 16), 64 << 10);
+        assert_eq!(fetch_bytes(64 << 20, 2), 256 << 10);
+        assert_eq!(fetch_bytes(64 << 20, 64), 32 << 10);
     }
 }
