@@ -9,6 +9,7 @@
 //! broker for half a MiB at a time, which is 25 MiB once unpacked when records compress 50 to 1.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
@@ -31,6 +32,11 @@ const SMALLEST_FETCH: u64 = 32 << 10;
 
 /// Which part of the byte budget the queues of all clients take together.
 const QUEUES_PART: u64 = 40;
+
+/// How long the group waits for a member that has to give partitions up, and how long a worker may
+/// stand still before its partitions go to others: never less than a hand-over may take.
+const LONGEST_REBALANCE: Duration = Duration::from_mins(5);
+const BESIDES_HAND_OVER: Duration = Duration::from_mins(1);
 
 /// Why there is no consumer.
 #[derive(Debug, thiserror::Error)]
@@ -55,10 +61,18 @@ pub fn fetch_bytes(max_bytes: u64, workers: usize) -> u64 {
     share.min(queue_bytes(max_bytes, workers))
 }
 
-/// Makes the consumer of a worker and subscribes it.
+/// How long the group waits for one member. `hand_over` is how long a revoked partition may take to
+/// settle and commit.
+fn rebalance_timeout(hand_over: Duration) -> Duration {
+    LONGEST_REBALANCE.max(hand_over + BESIDES_HAND_OVER)
+}
+
+/// Makes the consumer of a worker and subscribes it. A revoked partition may take as long as
+/// `hand_over` to settle and commit.
 pub fn subscribe(
     kafka: &Kafka,
     max_bytes: u64,
+    hand_over: Duration,
     worker: usize,
     tokens: Option<TokenCache>,
 ) -> Result<WorkerConsumer, ConsumerError> {
@@ -67,6 +81,7 @@ pub fn subscribe(
     let fetch = fetch_bytes(max_bytes, kafka.workers).to_string();
     let mut config = kafka::consumer(kafka, &purpose)?;
     config
+        .set("max.poll.interval.ms", rebalance_timeout(hand_over).as_millis().to_string())
         .set("statistics.interval.ms", statistics::INTERVAL_MILLIS.to_string())
         .set("queued.max.messages.kbytes", (queue >> 10).to_string())
         .set("queued.min.messages", "20000")
@@ -111,6 +126,12 @@ pub fn for_questions(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_group_waits_longer_than_a_hand_over_takes() {
+        assert_eq!(rebalance_timeout(Duration::from_secs(30)), Duration::from_mins(5));
+        assert_eq!(rebalance_timeout(Duration::from_mins(10)), Duration::from_mins(11));
+    }
 
     #[test]
     fn the_queues_of_all_clients_stay_a_small_part_of_the_budget() {

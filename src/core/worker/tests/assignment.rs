@@ -10,7 +10,7 @@ fn a_revoked_partition_settles_and_commits_before_it_is_given_up() {
     bench.take(0, [14]);
     bench.revoke(0, false);
     let effects = bench.after(0);
-    assert!(matches!(effects.as_slice(), [Effect::Pause(_)]), "{effects:?}");
+    assert!(matches!(effects.as_slice(), [Effect::WindDown(..), Effect::Pause(_)]), "{effects:?}");
     bench.settle(&batch, 10..14);
     bench.end(&batch);
     let effects = bench.after(1);
@@ -19,6 +19,33 @@ fn a_revoked_partition_settles_and_commits_before_it_is_given_up() {
     bench.answer(0, 14, CommitOutcome::Kept);
     assert!(unassigned(&bench.after(0)));
     assert_eq!(bench.worker.owned(), 0);
+}
+
+#[test]
+fn a_revoked_partition_does_not_wait_for_what_its_batch_could_not_write() {
+    let mut bench = Bench::reading(settings());
+    bench.take(0, 10..14);
+    let batch = bench.batch(0);
+    bench.settle(&batch, [10, 12, 13]);
+    bench.revoke(0, false);
+    let effects = bench.after(0);
+    assert!(
+        effects.iter().any(|effect| matches!(effect, Effect::WindDown(_, epoch) if *epoch == batch.epoch)),
+        "{effects:?}"
+    );
+    bench.end(&batch);
+    assert_eq!(commits(&effects), [(0, 11)], "not above the record that has not ended");
+    bench.answer(0, 11, CommitOutcome::Kept);
+    assert!(unassigned(&bench.after(0)));
+}
+
+#[test]
+fn a_partition_without_a_batch_in_flight_has_nothing_to_wind_down() {
+    let mut bench = Bench::reading(settings());
+    bench.take(0, [10]);
+    bench.revoke(0, false);
+    let effects = bench.after(0);
+    assert!(matches!(effects.as_slice(), [Effect::Pause(_), Effect::Unassign(_)]), "{effects:?}");
 }
 
 #[test]

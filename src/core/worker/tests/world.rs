@@ -27,10 +27,18 @@ struct Reader {
 struct Writing {
     batch: Batch,
     left: Vec<i64>,
+    winding_down: bool,
     abandoned: bool,
 }
 
 impl World {
+    fn writing_of(&mut self, name: &TopicPartition, epoch: Epoch) -> impl Iterator<Item = &mut Writing> {
+        let name = name.clone();
+        self.writing
+            .iter_mut()
+            .filter(move |writing| writing.batch.partition == name && writing.batch.epoch == epoch)
+    }
+
     fn perform(&mut self, worker: &mut Worker, effects: Vec<Effect>, now: Instant) {
         for effect in effects {
             match effect {
@@ -62,14 +70,13 @@ impl World {
                         |writing: &&Writing| writing.batch.partition == batch.partition && !writing.abandoned;
                     assert_eq!(self.writing.iter().filter(busy).count(), 0, "two batches at once");
                     let left = (0..batch.records.len()).map(|index| batch.records.offset(index).0).collect();
-                    self.writing.push(Writing { batch: *batch, left, abandoned: false });
+                    self.writing.push(Writing { batch: *batch, left, winding_down: false, abandoned: false });
+                }
+                Effect::WindDown(name, epoch) => {
+                    self.writing_of(&name, epoch).for_each(|writing| writing.winding_down = true);
                 }
                 Effect::Abandon(name, epoch) => {
-                    for writing in &mut self.writing {
-                        if writing.batch.partition == name && writing.batch.epoch == epoch {
-                            writing.abandoned = true;
-                        }
-                    }
+                    self.writing_of(&name, epoch).for_each(|writing| writing.abandoned = true);
                 }
                 Effect::Commit(offsets) => {
                     assert!(self.asked.is_empty(), "two commits at once");
@@ -169,7 +176,9 @@ proptest! {
                     let which = which % world.writing.len();
                     let writing = &mut world.writing[which];
                     let (partition, epoch) = (writing.batch.partition.clone(), writing.batch.epoch);
-                    if !writing.left.is_empty() && !writing.abandoned {
+                    // What only waits ends unsettled while the batch winds down.
+                    let gives_up = writing.abandoned || writing.winding_down && which_record > 5;
+                    if !writing.left.is_empty() && !gives_up {
                         let offset = writing.left.swap_remove(which_record % writing.left.len());
                         world.stored.insert((partition.partition, offset));
                         let settlements = vec![Settlement { offset: Offset(offset), outcome: Settled::Stored }];
