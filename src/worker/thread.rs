@@ -362,9 +362,9 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
                     batch.abandon();
                 }
             }
-            Effect::Commit(offsets) => {
+            Effect::Commit(number, offsets) => {
                 if let Some(client) = &self.client {
-                    client.commits.ask(offsets);
+                    client.commits.ask(number, offsets);
                 }
             }
             Effect::FindStart(wanted) => {
@@ -373,12 +373,13 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
             }
             Effect::ReadRange(wanted) => self.ask(Job::Ranges(wanted)),
             Effect::Probe(places) => self.ask(Job::Probes(places)),
-            Effect::Assign(partitions) => {
-                self.tell("assign", |client| client.assign(&partitions));
+            Effect::Accept => {
+                self.must_do("accept an assignment", Client::accept);
                 self.tell_owned();
             }
+            Effect::Assign(partitions) => self.must_do("assign", |client| client.assign(&partitions)),
             Effect::Unassign(partitions) => {
-                self.tell("unassign", |client| client.unassign(&partitions));
+                self.must_do("unassign", |client| client.unassign(&partitions));
                 for name in &partitions {
                     self.shared.metrics.forget(name);
                     self.shared.health.clear_place(&name.to_string());
@@ -386,9 +387,13 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
                 self.batches.retain(|(name, _), _| !partitions.contains(name));
                 self.tell_owned();
             }
-            Effect::Pause(name) => self.tell("pause", |client| client.pause(&name)),
-            Effect::Resume(name) => self.tell("resume", |client| client.resume(&name)),
-            Effect::SeekAndResume(name, to) => self.tell("seek", |client| client.seek_and_resume(&name, to)),
+            // A partition that is not paused is full, and takes nothing; one that is not resumed is
+            // found to have room again.
+            Effect::Pause(name) => drop(self.tell("pause", |client| client.pause(&name))),
+            Effect::Resume(name) => drop(self.tell("resume", |client| client.resume(&name))),
+            Effect::SeekAndResume(name, to) => {
+                drop(self.tell("seek", |client| client.seek_and_resume(&name, to)));
+            }
             Effect::Held(name, hold) => {
                 self.shared.health.raise(hold.as_str(), name.to_string(), hold.to_string());
             }
@@ -432,11 +437,18 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
         }
     }
 
-    fn tell(&self, what: &str, act: impl FnOnce(&Client) -> KafkaResult<()>) {
-        if let Some(client) = &self.client
-            && let Err(error) = act(client)
-        {
+    fn tell(&self, what: &str, act: impl FnOnce(&Client) -> KafkaResult<()>) -> KafkaResult<()> {
+        let told = self.client.as_ref().map_or(Ok(()), act);
+        if let Err(error) = &told {
             tracing::warn!(worker = self.place, %error, "the Kafka client refuses to {what}");
+        }
+        told
+    }
+
+    /// A client that refuses this is in a state that nobody here knows: a new one is in a known one.
+    fn must_do(&mut self, what: &str, act: impl FnOnce(&Client) -> KafkaResult<()>) {
+        if self.tell(what, act).is_err() {
+            self.replace_client();
         }
     }
 

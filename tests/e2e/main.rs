@@ -6,10 +6,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod flow;
 mod harness_smoke;
 mod kafka_smoke;
 mod main_job;
+mod rebalances;
 mod sign_in_smoke;
 mod stage;
 #[path = "../support/mod.rs"]
 mod support;
+mod watch;

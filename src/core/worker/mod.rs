@@ -14,9 +14,13 @@
 //!                                HandingOver ──settled and committed, or time is up──> gone
 //! ```
 //!
-//! Invariants, tested in `tests.rs` beside this file:
-//! - a commit is asked for only for a partition of the present epoch, never below the last one, and
-//!   never above an unsettled record;
+//! The group is answered at once when it gives partitions, because librdkafka stops reading *all*
+//! partitions of a member until it has the answer; each is given to the client when its start is
+//! known. When the group wants partitions back it waits for the answer until they are handed over.
+//!
+//! Invariants, tested in `tests/` beside this file:
+//! - a commit is asked for only for a partition of the present epoch, one commit at a time, never
+//!   below the last one, and never above an unsettled record;
 //! - a partition has at most one micro-batch being written and one filling, and the next starts
 //!   only when the one before has ended;
 //! - a revoked partition is unassigned only after its writes have ended or were abandoned, and what
@@ -36,6 +40,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+pub use self::commits::CommitNumber;
 use self::commits::Commits;
 pub use self::io::{Begin, CommitOutcome, Effect, Finding, Input, Probed, Range, Standing};
 pub use self::partition::{Batch, Hold};
@@ -53,20 +58,12 @@ pub struct Worker {
     topics: BTreeMap<Arc<str>, BTreeMap<i32, Partition>>,
     next_epoch: u64,
     commits: Commits,
-    /// The assignment that the client has not been told of yet, because starts are being looked up.
-    pending_assignment: Option<PendingAssignment>,
-    /// Partitions that the client is told to unassign together, once all are handed over.
-    handing_over: Vec<TopicPartition>,
+    /// What the group wants back. It is answered once all of it is handed over.
+    wanted_back: Option<Vec<TopicPartition>>,
     probing: bool,
     draining: bool,
     drained: bool,
     effects: Vec<Effect>,
-}
-
-#[derive(Debug)]
-struct PendingAssignment {
-    since: Instant,
-    partitions: Vec<TopicPartition>,
 }
 
 impl Worker {
@@ -78,8 +75,7 @@ impl Worker {
             topics: BTreeMap::new(),
             next_epoch: 0,
             commits: Commits::default(),
-            pending_assignment: None,
-            handing_over: Vec::new(),
+            wanted_back: None,
             probing: false,
             draining: false,
             drained: false,
@@ -90,8 +86,8 @@ impl Worker {
     /// Takes in what happened. What is to be done is collected until [`Worker::effects`].
     pub fn apply(&mut self, input: Input, now: Instant) {
         match input {
-            Input::Assigned(partitions) => self.assigned(partitions, now),
-            Input::Revoked { partitions, lost: false } => self.hand_over(&partitions, now),
+            Input::Assigned(partitions) => self.assigned(&partitions, now),
+            Input::Revoked { partitions, lost: false } => self.revoked(partitions, now),
             Input::Revoked { partitions, lost: true } => self.lose(&partitions),
             Input::Begin { partition, epoch, at } => self.begin(&partition, epoch, at, now),
             Input::Settled { partition, epoch, settlements } => {
@@ -100,7 +96,7 @@ impl Worker {
                 }
             }
             Input::Ended { partition, epoch } => self.ended(&partition, epoch, now),
-            Input::Committed(answers) => self.committed(&answers),
+            Input::Committed { number, answers } => self.committed(number, &answers, now),
             Input::Unreadable => self.unreadable(now),
             Input::Probed(findings) => self.probed(&findings, now),
             Input::OffsetGone => {
@@ -123,11 +119,12 @@ impl Worker {
 
     /// Moves on whatever time or an input has made due, and gives out what is to be done.
     pub fn effects(&mut self, now: Instant) -> Vec<Effect> {
-        self.tell_client_of_assignment(now);
+        self.mention_slow_starts(now);
+        self.assign_found();
         self.cut_batches(now);
         self.recheck_held(now);
         self.probe_doubts(now);
-        self.hand_over_settled(now);
+        self.end_hand_over_in_time(now);
         self.commit(now);
         self.finish_hand_over();
         std::mem::take(&mut self.effects)
@@ -161,7 +158,8 @@ impl Worker {
             wake = partition.wake_at(settings).map_or(wake, |at| at.min(wake));
         }
         let to_commit = self.partitions().any(|(_, partition)| partition.to_commit().is_some());
-        let commit_at = self.commits.wake_at(settings).filter(|_| to_commit);
+        let urgent = self.a_hand_over_waits_for_a_commit();
+        let commit_at = self.commits.wake_at(urgent, settings).filter(|_| to_commit);
         // Whatever was due has just been given out; what is still due waits for something else.
         commit_at.map_or(wake, |at| at.min(wake)).max(now + self.settings.shortest_sleep)
     }

@@ -78,17 +78,35 @@ impl fmt::Display for Hold {
 
 #[derive(Debug)]
 pub(super) enum Phase {
-    Starting,
+    Starting { since: Instant },
     Reading,
     Held { hold: Hold, recheck_at: Instant },
-    HandingOver { deadline: Instant },
+    HandingOver(TimeLimits),
+}
+
+/// How long a partition that was asked back may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TimeLimits {
+    /// What is still in flight then is abandoned.
+    pub(super) write_until: Instant,
+    /// Without a commit by then, it goes without.
+    pub(super) commit_until: Instant,
+}
+
+impl TimeLimits {
+    /// All of it within the time that the user has set: a part at the end is left for the commit.
+    pub(super) fn from(now: Instant, settings: &Settings) -> Self {
+        let all = settings.shutdown_timeout;
+        let for_commit = settings.commit_timeout.min(all / 4);
+        Self { write_until: now + all.saturating_sub(for_commit), commit_until: now + all }
+    }
 }
 
 #[derive(Debug)]
 pub(super) struct Partition {
     pub(super) epoch: Epoch,
     pub(super) phase: Phase,
-    /// Whether the client knows that this partition is assigned.
+    /// Whether the client was given this partition.
     pub(super) told: bool,
     pub(super) ledger: Ledger,
     pub(super) committed: Option<Offset>,
@@ -123,10 +141,10 @@ pub(super) enum Appetite {
 }
 
 impl Partition {
-    pub(super) fn starting(epoch: Epoch, budget: Budget, name: TopicPartition) -> Self {
+    pub(super) fn starting(epoch: Epoch, budget: Budget, name: TopicPartition, now: Instant) -> Self {
         Self {
             epoch,
-            phase: Phase::Starting,
+            phase: Phase::Starting { since: now },
             told: false,
             ledger: Ledger::new(Offset(0)),
             committed: Some(Offset(0)),
@@ -167,9 +185,9 @@ impl Partition {
     }
 
     /// Reads nothing more. What waits to be written is left to the next owner, what is in flight may
-    /// end until the deadline.
-    pub(super) fn stop_reading(&mut self, deadline: Instant) {
-        self.phase = Phase::HandingOver { deadline };
+    /// end within the limits.
+    pub(super) fn stop_reading(&mut self, limits: TimeLimits) {
+        self.phase = Phase::HandingOver(limits);
         self.drop_filling();
     }
 
@@ -291,28 +309,30 @@ impl Partition {
     pub(super) fn to_commit(&self) -> Option<Offset> {
         let frontier = self.ledger.frontier();
         let moved = self.committed.is_none_or(|committed| frontier > committed);
-        (moved && !self.commit_refused && !matches!(self.phase, Phase::Starting)).then_some(frontier)
+        (moved && !self.commit_refused && !matches!(self.phase, Phase::Starting { .. })).then_some(frontier)
+    }
+
+    /// Nothing is in flight, nothing waits to be written or committed.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.in_flight.is_none() && self.filling.is_empty() && self.to_commit().is_none()
     }
 
     pub(super) fn waits_only_for_commit(&self) -> bool {
-        matches!(self.phase, Phase::HandingOver { .. })
-            && self.in_flight.is_none()
-            && self.to_commit().is_some()
+        matches!(self.phase, Phase::HandingOver(_)) && self.in_flight.is_none() && self.to_commit().is_some()
     }
 
     pub(super) fn is_handed_over(&self) -> bool {
-        matches!(self.phase, Phase::HandingOver { .. })
-            && self.in_flight.is_none()
-            && self.to_commit().is_none()
+        matches!(self.phase, Phase::HandingOver(_)) && self.is_at_rest()
     }
 
     pub(super) fn wake_at(&self, settings: &Settings) -> Option<Instant> {
         match self.phase {
-            Phase::Starting => None,
+            Phase::Starting { since } => Some(since + settings.start_timeout),
             Phase::Reading if self.in_flight.is_none() => self.opened_at.map(|at| at + settings.interval),
             Phase::Reading => self.reprobe_at,
             Phase::Held { recheck_at, .. } => Some(recheck_at),
-            Phase::HandingOver { deadline } => self.in_flight.map(|_| deadline),
+            Phase::HandingOver(limits) if self.in_flight.is_some() => Some(limits.write_until),
+            Phase::HandingOver(limits) => self.to_commit().map(|_| limits.commit_until),
         }
     }
 
@@ -327,7 +347,7 @@ impl Partition {
             oldest_timestamp_millis: self.ledger.oldest_timestamp_millis(),
             hold: match &self.phase {
                 Phase::Held { hold, .. } => Some(hold),
-                Phase::Starting | Phase::Reading | Phase::HandingOver { .. } => None,
+                Phase::Starting { .. } | Phase::Reading | Phase::HandingOver(_) => None,
             },
         }
     }

@@ -47,7 +47,7 @@ impl Worker {
         let name = &probed.partition;
         let Some(partition) = self.present(name, probed.epoch) else { return };
         match (&partition.phase, probed.finding) {
-            (Phase::Reading | Phase::HandingOver { .. }, Finding::Readable) => {
+            (Phase::Reading | Phase::HandingOver(_), Finding::Readable) => {
                 partition.trust(probed.place);
             }
             (Phase::Reading, Finding::Unreadable { resumes_at: Some(resumes_at) }) if skip => {
@@ -135,15 +135,21 @@ impl Worker {
     /// Reads a partition anew from a place, in an epoch of its own: what is still in flight of the
     /// one before may settle nothing any more.
     pub(super) fn restart(&mut self, name: &TopicPartition, to: Offset, committed: Option<Offset>) {
-        self.next_epoch += 1;
-        let epoch = Epoch(self.next_epoch);
+        let epoch = self.new_epoch();
         let Some(partition) = self.partition_mut(name) else { return };
         let before = std::mem::replace(&mut partition.epoch, epoch);
-        let in_flight = partition.in_flight.is_some();
+        let (in_flight, told) = (partition.in_flight.is_some(), partition.told);
         partition.read_from(to, committed);
         if in_flight {
             self.effects.push(Effect::Abandon(name.clone(), before));
         }
-        self.effects.push(Effect::SeekAndResume(name.clone(), to));
+        if told {
+            self.effects.push(Effect::SeekAndResume(name.clone(), to));
+        }
+    }
+
+    pub(super) fn new_epoch(&mut self) -> Epoch {
+        self.next_epoch += 1;
+        Epoch(self.next_epoch)
     }
 }

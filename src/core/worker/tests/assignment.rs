@@ -55,7 +55,7 @@ fn a_revoked_partition_abandons_its_writes_when_the_time_is_over() {
     let batch = bench.batch(0);
     bench.settle(&batch, [10]);
     bench.revoke(0, false);
-    assert!(!unassigned(&bench.after(24_999)));
+    assert!(!unassigned(&bench.after(19_999)));
     let effects = bench.after(1);
     assert!(effects.iter().any(|effect| matches!(effect, Effect::Abandon(..))), "{effects:?}");
     // The commit of offset 11, asked for before, is still without an answer.
@@ -93,50 +93,95 @@ fn outcomes_of_an_earlier_assignment_settle_nothing() {
 }
 
 #[test]
-fn an_assignment_is_answered_in_time_even_if_kafka_does_not_tell_the_start() {
+fn an_assignment_is_answered_at_once_and_each_partition_read_when_its_start_is_known() {
     let mut bench = Bench::new(settings());
-    bench.worker.apply(Input::Assigned(vec![tp(0), tp(1)]), bench.now);
+    let wanted = bench.give(&[0, 1]);
+    bench.begin(0, wanted[0].1, Begin::At(Offset(5)));
     let effects = bench.after(0);
-    let [Effect::FindStart(wanted)] = effects.as_slice() else { panic!("{effects:?}") };
-    let (first, epoch) = wanted[0].clone();
-    bench.worker.apply(Input::Begin { partition: first, epoch, at: Begin::At(Offset(5)) }, bench.now);
-    assert!(bench.after(19_999).is_empty());
+    let [Effect::Assign(assigned)] = effects.as_slice() else { panic!("{effects:?}") };
+    assert_eq!(*assigned, [(tp(0), Offset(5))]);
+    assert!(bench.after(4_999).is_empty());
+    // The other is looked for again and again, for everybody to see.
     let effects = bench.after(1);
-    let [Effect::Held(held, Hold::UnknownStart), Effect::Assign(assigned)] = effects.as_slice() else {
-        panic!("{effects:?}")
-    };
+    let [Effect::Held(held, Hold::UnknownStart)] = effects.as_slice() else { panic!("{effects:?}") };
     assert_eq!(*held, tp(1));
-    assert_eq!(*assigned, [(tp(0), Some(Offset(5))), (tp(1), None)]);
-    // It is looked for again, and then reading begins.
-    let effects = bench.after(2_000);
-    let [Effect::FindStart(again)] = effects.as_slice() else { panic!("{effects:?}") };
-    let at = Begin::At(Offset(7));
-    bench.worker.apply(Input::Begin { partition: tp(1), epoch: again[0].1, at }, bench.now);
+    for _ in 0..3 {
+        assert!(bench.after(1_999).is_empty());
+        let effects = bench.after(1);
+        assert!(matches!(effects.as_slice(), [Effect::FindStart(_)]), "{effects:?}");
+    }
+    bench.begin(1, wanted[1].1, Begin::At(Offset(7)));
     let effects = bench.after(0);
-    assert!(
-        matches!(effects.as_slice(), [Effect::SeekAndResume(_, Offset(7)), Effect::Released(_)]),
-        "{effects:?}"
-    );
+    let [Effect::Released(_), Effect::Assign(assigned)] = effects.as_slice() else { panic!("{effects:?}") };
+    assert_eq!(*assigned, [(tp(1), Offset(7))]);
 }
 
 #[test]
-fn draining_settles_commits_and_says_so_once() {
+fn a_partition_asked_back_before_its_start_is_known_is_given_back_at_once() {
+    let mut bench = Bench::new(settings());
+    let wanted = bench.give(&[0]);
+    bench.revoke(0, false);
+    let effects = bench.after(0);
+    assert!(matches!(effects.as_slice(), [Effect::Unassign(_)]), "{effects:?}");
+    // Its start is found too late.
+    bench.begin(0, wanted[0].1, Begin::At(Offset(5)));
+    assert!(bench.after(60_000).is_empty());
+    assert_eq!(bench.worker.owned(), 0);
+}
+
+#[test]
+fn a_start_found_for_an_earlier_assignment_is_not_where_this_one_begins() {
+    let mut bench = Bench::new(settings());
+    let first = bench.give(&[0]);
+    bench.revoke(0, true);
+    bench.after(0);
+    let second = bench.give(&[0]);
+    bench.begin(0, first[0].1, Begin::At(Offset(5)));
+    assert!(bench.after(0).is_empty());
+    bench.begin(0, second[0].1, Begin::At(Offset(7)));
+    let effects = bench.after(0);
+    let [Effect::Assign(assigned)] = effects.as_slice() else { panic!("{effects:?}") };
+    assert_eq!(*assigned, [(tp(0), Offset(7))]);
+}
+
+#[test]
+fn an_empty_revocation_is_answered() {
     let mut bench = Bench::reading(settings());
+    for lost in [false, true] {
+        bench.worker.apply(Input::Revoked { partitions: Vec::new(), lost }, bench.now);
+        let effects = bench.after(0);
+        assert!(matches!(effects.as_slice(), [Effect::Unassign(names)] if names.is_empty()), "{effects:?}");
+        assert!(bench.after(0).is_empty());
+    }
+}
+
+#[test]
+fn what_is_asked_back_together_is_given_back_together() {
+    let mut bench = Bench::new(settings());
+    bench.assign(&[(0, 10), (1, 10)]);
     bench.take(0, 10..14);
     let batch = bench.batch(0);
-    bench.worker.apply(Input::Drain, bench.now);
-    bench.after(0);
+    bench.worker.apply(Input::Revoked { partitions: vec![tp(0), tp(1)], lost: false }, bench.now);
+    assert!(!unassigned(&bench.after(0)));
     bench.settle(&batch, 10..14);
     bench.end(&batch);
-    assert_eq!(commits(&bench.after(1_000)), [(0, 14)]);
+    assert_eq!(commits(&bench.after(0)), [(0, 14)]);
     bench.answer(0, 14, CommitOutcome::Kept);
-    assert!(matches!(bench.after(0).as_slice(), [Effect::Drained]));
-    assert!(bench.after(0).is_empty());
-    // The group may give us something at the last moment: it is not read.
-    bench.worker.apply(Input::Assigned(vec![tp(1)]), bench.now);
+    let effects = bench.after(0);
+    assert!(matches!(effects.as_slice(), [Effect::Unassign(names)] if names.len() == 2), "{effects:?}");
+}
+
+#[test]
+fn a_jump_by_policy_at_a_start_found_late_is_counted_and_committed() {
+    let mut bench = Bench::new(Settings { on_out_of_range: OutOfRangePolicy::Earliest, ..settings() });
+    let wanted = bench.give(&[0]);
+    bench.after(5_000);
+    bench.begin(0, wanted[0].1, Begin::Jump { to: Offset(50), lost: 40 });
     let effects = bench.after(0);
     assert!(
-        matches!(effects.as_slice(), [Effect::Assign(assigned)] if assigned[0].1.is_none()),
+        effects.iter().any(|effect| matches!(effect, Effect::Skipped(_, Policy::OutOfRange, 40))),
         "{effects:?}"
     );
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::OutOfRange(_))), "{effects:?}");
+    assert_eq!(commits(&effects), [(0, 50)]);
 }

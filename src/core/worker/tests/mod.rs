@@ -3,10 +3,10 @@
 mod assignment;
 mod batches;
 mod commits;
+mod drain;
 mod trouble;
 mod world;
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::*;
@@ -35,11 +35,13 @@ fn settings() -> Settings {
 struct Bench {
     worker: Worker,
     now: Instant,
+    /// The commit that was asked for last.
+    commit: Option<CommitNumber>,
 }
 
 impl Bench {
     fn new(settings: Settings) -> Self {
-        Self { worker: Worker::new(settings, Budget::new(1 << 20)), now: Instant::now() }
+        Self { worker: Worker::new(settings, Budget::new(1 << 20)), now: Instant::now(), commit: None }
     }
 
     /// Owns partition 0, reading from offset 10.
@@ -50,15 +52,26 @@ impl Bench {
     }
 
     fn assign(&mut self, starts: &[(i32, i64)]) {
-        self.worker.apply(Input::Assigned(starts.iter().map(|(number, _)| tp(*number)).collect()), self.now);
-        let effects = self.worker.effects(self.now);
-        let [Effect::FindStart(wanted)] = effects.as_slice() else { panic!("{effects:?}") };
-        for ((partition, epoch), (_, offset)) in wanted.iter().zip(starts) {
-            let at = Begin::At(Offset(*offset));
-            self.worker.apply(Input::Begin { partition: partition.clone(), epoch: *epoch, at }, self.now);
+        let numbers: Vec<_> = starts.iter().map(|(number, _)| *number).collect();
+        for ((partition, epoch), (_, offset)) in self.give(&numbers).into_iter().zip(starts) {
+            self.begin(partition.partition, epoch, Begin::At(Offset(*offset)));
         }
-        let effects = self.worker.effects(self.now);
+        let effects = self.after(0);
         assert!(matches!(effects.as_slice(), [Effect::Assign(_)]), "{effects:?}");
+    }
+
+    /// The group gives partitions; returns the question where they begin.
+    fn give(&mut self, numbers: &[i32]) -> Vec<(TopicPartition, Epoch)> {
+        self.worker.apply(Input::Assigned(numbers.iter().copied().map(tp).collect()), self.now);
+        let mut effects = self.after(0);
+        match (effects.remove(0), effects.pop(), effects.pop()) {
+            (Effect::Accept, Some(Effect::FindStart(wanted)), None) => wanted,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn begin(&mut self, number: i32, epoch: Epoch, at: Begin) {
+        self.worker.apply(Input::Begin { partition: tp(number), epoch, at }, self.now);
     }
 
     fn take(&mut self, number: i32, offsets: impl IntoIterator<Item = i64>) {
@@ -69,7 +82,13 @@ impl Bench {
 
     fn after(&mut self, millis: u64) -> Vec<Effect> {
         self.now += Duration::from_millis(millis);
-        self.worker.effects(self.now)
+        let effects = self.worker.effects(self.now);
+        let commit = effects.iter().find_map(|effect| match effect {
+            Effect::Commit(number, _) => Some(*number),
+            _ => None,
+        });
+        self.commit = commit.or(self.commit);
+        effects
     }
 
     fn batch(&mut self, millis: u64) -> Batch {
@@ -94,7 +113,9 @@ impl Bench {
     }
 
     fn answer(&mut self, number: i32, offset: i64, outcome: CommitOutcome) {
-        self.worker.apply(Input::Committed(vec![(tp(number), Offset(offset), outcome)]), self.now);
+        let number_of_commit = self.commit.expect("a commit was asked for");
+        let answers = vec![(tp(number), Offset(offset), outcome)];
+        self.worker.apply(Input::Committed { number: number_of_commit, answers }, self.now);
     }
 
     fn revoke(&mut self, number: i32, lost: bool) {
@@ -106,7 +127,7 @@ fn commits(effects: &[Effect]) -> Vec<(i32, i64)> {
     effects
         .iter()
         .filter_map(|effect| match effect {
-            Effect::Commit(offsets) => Some(offsets),
+            Effect::Commit(_, offsets) => Some(offsets),
             _ => None,
         })
         .flatten()

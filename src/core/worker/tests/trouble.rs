@@ -125,7 +125,7 @@ fn an_offset_that_is_gone_is_jumped_over_and_counted_if_the_user_wants_so() {
                 Effect::OutOfRange(_),
                 Effect::Skipped(_, Policy::OutOfRange, 40),
                 Effect::SeekAndResume(_, Offset(50)),
-                Effect::Commit(_)
+                Effect::Commit(..)
             ]
         ),
         "{effects:?}"

@@ -1,0 +1,158 @@
+//! A watch over what the service has promised: it reads the group's committed offsets all the time,
+//! and holds each against what Cosmos DB has been given.
+
+#![allow(unreachable_pub, reason = "the tests of this binary share it")]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use streamproc::sandbox::Journal;
+
+use crate::flow::Acknowledged;
+use crate::stage::Stage;
+
+/// How long between two looks.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// How long one look may wait for Kafka.
+const LIMIT: Duration = Duration::from_secs(2);
+
+/// The watch.
+pub struct Watch {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<Seen>>,
+}
+
+/// What a watch has seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// How often Kafka told the offsets.
+    pub looks: usize,
+    /// How often some partition's had moved on.
+    pub moves: usize,
+    /// The last ones.
+    pub committed: BTreeMap<i32, i64>,
+    /// Where it was not as promised.
+    pub broken: Vec<String>,
+}
+
+impl Watch {
+    /// Watches the stage's group.
+    pub fn start(stage: &Stage, acknowledged: Acknowledged) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let looker = Looker {
+            consumer: ClientConfig::new()
+                .set("bootstrap.servers", stage.cluster.bootstrap())
+                .set("group.id", &stage.group)
+                .set("reconnect.backoff.max.ms", "500")
+                .set("log_level", "0")
+                .create()
+                .expect("a client"),
+            topic: stage.topic.clone(),
+            partitions: stage.cluster.partitions(&stage.topic),
+            journal: stage.cosmos().journal().expect("stages keep a journal"),
+            acknowledged,
+            checked: BTreeMap::new(),
+            seen: Seen::default(),
+        };
+        let stopped = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || looker.run(&stopped));
+        Self { stop, thread: Some(thread) }
+    }
+
+    /// Ends the watch.
+    ///
+    /// # Panics
+    /// When a promise was broken, or nothing was seen.
+    #[track_caller]
+    pub fn end(mut self) -> Seen {
+        self.stop.store(true, Ordering::Relaxed);
+        let seen = self.thread.take().expect("not ended yet").join().expect("the watch did not break down");
+        assert!(seen.broken.is_empty(), "{:#?}", seen.broken);
+        assert!(seen.moves > 0, "nothing was ever committed: {seen:?}");
+        seen
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(Ok(seen)) = self.thread.take().map(JoinHandle::join)
+            && !seen.broken.is_empty()
+        {
+            eprintln!("the watch has seen: {:#?}", seen.broken);
+        }
+    }
+}
+
+struct Looker {
+    consumer: BaseConsumer,
+    topic: String,
+    partitions: i32,
+    journal: Arc<Journal>,
+    acknowledged: Acknowledged,
+    /// By partition: how many of the acknowledged events were looked for.
+    checked: BTreeMap<i32, usize>,
+    seen: Seen,
+}
+
+impl Looker {
+    fn run(mut self, stop: &AtomicBool) -> Seen {
+        // One look more after the end.
+        loop {
+            let last = stop.load(Ordering::Relaxed);
+            if let Some(committed) = self.committed() {
+                self.look(&committed);
+            }
+            if last {
+                return self.seen;
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    fn committed(&self) -> Option<BTreeMap<i32, i64>> {
+        let mut asked = TopicPartitionList::new();
+        asked.add_partition_range(&self.topic, 0, self.partitions - 1);
+        let answer = self.consumer.committed_offsets(asked, LIMIT).ok()?;
+        let offset = |offset| match offset {
+            Offset::Offset(offset) => Some(offset),
+            _ => None,
+        };
+        let elements = answer.elements();
+        Some(elements.iter().filter_map(|e| Some((e.partition(), offset(e.offset())?))).collect())
+    }
+
+    /// The journal is looked into after the offsets were read: whatever they cover has to be there.
+    fn look(&mut self, committed: &BTreeMap<i32, i64>) {
+        self.seen.looks += 1;
+        for (partition, offset) in committed {
+            let before = self.seen.committed.insert(*partition, *offset);
+            if before.is_some_and(|before| *offset < before) {
+                self.seen.broken.push(format!("partition {partition} went back from {before:?} to {offset}"));
+            }
+            self.seen.moves += usize::from(before.is_some_and(|before| *offset > before));
+            self.look_below(*partition, *offset);
+        }
+    }
+
+    fn look_below(&mut self, partition: i32, offset: i64) {
+        let acknowledged = self.acknowledged.lock();
+        let Some(events) = acknowledged.get(&partition) else { return };
+        let checked = self.checked.entry(partition).or_default();
+        for sent in events.iter().skip(*checked).take_while(|sent| sent.offset < offset) {
+            let key = format!("[\"device-{}\"]", sent.device);
+            if self.journal.times(&key, &format!("{}-{}", sent.device, sent.number)) == 0 {
+                self.seen.broken.push(format!(
+                    "partition {partition} is committed up to {offset}, but {sent:?} is not stored"
+                ));
+            }
+            *checked += 1;
+        }
+    }
+}
