@@ -16,8 +16,8 @@ use anyhow::Context;
 use url::Url;
 
 pub use cosmos::{
-    Answered, ContainerOptions, CosmosOptions, Effect, EmbeddedCosmos, Fault, Faults, KEY_SENTENCE, Kind,
-    PHYSICAL_PARTITIONS, Stats, key_for, public_key,
+    Answered, ContainerOptions, CosmosOptions, Effect, EmbeddedCosmos, Fault, Faults, Journal, KEY_SENTENCE,
+    Kind, PHYSICAL_PARTITIONS, Stats, key_for, public_key,
 };
 pub use kafka::{DroppedUnread, EmbeddedKafka, KafkaOptions, LogStatus, Mock, Topic, is_mock};
 

@@ -11,7 +11,7 @@ use rdkafka::TopicPartitionList;
 use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::RDKafkaRespErr;
 
 use super::statistics::Statistics;
@@ -147,14 +147,30 @@ impl Rebalance {
     /// Does what the group wants. An error would say that there is nothing to answer any more.
     fn answer(&self, consumer: &BaseConsumer<WorkerContext>) {
         let answered = if self.gives {
-            consumer.incremental_assign(&self.partitions)
+            consumer.incremental_assign(&TopicPartitionList::new())
         } else {
-            consumer.incremental_unassign(&self.partitions)
+            assigned_of(consumer, &self.partitions).and_then(|list| consumer.incremental_unassign(&list))
         };
         if let Err(error) = answered {
             tracing::debug!(%error, "a rebalance could not be answered while the Kafka client was closing");
         }
     }
+}
+
+/// Those of the partitions that the client has at present. It refuses to unassign others, and the
+/// refusal is no answer to the group.
+pub fn assigned_of(
+    consumer: &BaseConsumer<WorkerContext>,
+    partitions: &TopicPartitionList,
+) -> KafkaResult<TopicPartitionList> {
+    let present = consumer.assignment()?;
+    let mut list = TopicPartitionList::new();
+    for element in partitions.elements() {
+        if present.find_partition(element.topic(), element.partition()).is_some() {
+            list.add_partition(element.topic(), element.partition());
+        }
+    }
+    Ok(list)
 }
 
 /// The partitions of a list.

@@ -16,9 +16,6 @@ use crate::core::worker::{Begin, OutOfRangePolicy, Range};
 /// How long one question may take.
 pub const TIME_LIMIT: Duration = Duration::from_secs(5);
 
-/// How long to wait before asking again whether another member has committed the starts.
-const PATIENCE: Duration = Duration::from_millis(300);
-
 /// Asks Kafka, through a consumer that somebody polls.
 pub struct Lookup<C: ConsumerContext + 'static> {
     consumer: Arc<BaseConsumer<C>>,
@@ -89,10 +86,8 @@ impl<C: ConsumerContext + 'static> Lookup<C> {
             }
             TopicStart::CommitEarliest => self.commit_first(topic, count, |(low, _)| low, entries, starts)?,
             TopicStart::CommitLatest => self.commit_first(topic, count, |(_, high)| high, entries, starts)?,
-            TopicStart::Wait => {
-                std::thread::sleep(PATIENCE);
-                starts.ask_again = true;
-            }
+            // Another member is about to commit them.
+            TopicStart::Wait => {}
             TopicStart::Fail => {
                 starts
                     .found
@@ -118,6 +113,11 @@ impl<C: ConsumerContext + 'static> Lookup<C> {
             picked.insert(partition, offset);
             list.add_partition_offset(topic, partition, KafkaOffset::Offset(offset.0))
                 .map_err(asked(format!("the start of {topic}[{partition}]")))?;
+        }
+        // Reading the limits took a while. If another member has taken over and begun meanwhile, its
+        // offsets must not go back.
+        if committed(&*self.consumer, topic, count)?.iter().any(Option::is_some) {
+            return Ok(());
         }
         self.consumer
             .commit(&list, CommitMode::Sync)
@@ -152,9 +152,7 @@ impl<C: ConsumerContext + 'static> Lookup<C> {
 pub struct Starts {
     /// Where partitions begin.
     pub found: Vec<(TopicPartition, Epoch, Begin)>,
-    /// Whether another member is about to commit the rest.
-    pub ask_again: bool,
-    /// Why the rest was not found.
+    /// Why the rest was not found, unless it only waits for another member.
     pub problem: Option<String>,
 }
 

@@ -19,9 +19,10 @@ use super::commits::Commits;
 use super::jobs::Jobs;
 use crate::core::kafka::{Offset, TopicPartition};
 use crate::source::consumer::WorkerConsumer;
+use crate::source::context::assigned_of;
 
 /// How long a client may take to leave its group and end.
-const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+const CLOSE_LIMIT: Duration = Duration::from_secs(3);
 
 /// How long to wait for an empty queue before a partition reads on elsewhere all the same.
 const QUIET_LIMIT: Duration = Duration::from_secs(1);
@@ -46,26 +47,32 @@ impl Client {
         Self { consumer, jobs, commits, moves: Moves::default() }
     }
 
-    /// Answers an assignment. Partitions without an offset are assigned too, because the group
-    /// counts on it, but nothing is fetched of them.
-    pub(super) fn assign(&self, partitions: &[(TopicPartition, Option<Offset>)]) -> KafkaResult<()> {
+    /// Answers an assignment: an empty one is an answer too.
+    pub(super) fn accept(&mut self) -> KafkaResult<()> {
+        self.consumer.context().answered();
+        self.consumer.incremental_assign(&TopicPartitionList::new())
+    }
+
+    /// Begins to read partitions.
+    pub(super) fn assign(&mut self, partitions: &[(TopicPartition, Offset)]) -> KafkaResult<()> {
+        if self.consumer.assignment_lost() {
+            // The revocation is on its way. To assign now would make it look like an ordinary one.
+            return Ok(());
+        }
         let mut list = TopicPartitionList::new();
         for (name, offset) in partitions {
-            let at = offset.map_or(KafkaOffset::End, |offset| KafkaOffset::Offset(offset.0));
-            list.add_partition_offset(&name.topic, name.partition, at)?;
+            list.add_partition_offset(&name.topic, name.partition, KafkaOffset::Offset(offset.0))?;
         }
-        self.consumer.context().answered();
         self.consumer.incremental_assign(&list)?;
-        let idle: Vec<_> =
-            partitions.iter().filter(|(_, offset)| offset.is_none()).map(|(name, _)| name).collect();
-        if idle.is_empty() { Ok(()) } else { self.consumer.pause(&list_of(idle)) }
+        // librdkafka keeps a partition paused that was paused when this client had it last.
+        self.consumer.resume(&list)
     }
 
     /// Gives partitions back to the group.
     pub(super) fn unassign(&mut self, partitions: &[TopicPartition]) -> KafkaResult<()> {
         self.moves.to.retain(|name, _| !partitions.contains(name));
         self.consumer.context().answered();
-        self.consumer.incremental_unassign(&list_of(partitions))
+        self.consumer.incremental_unassign(&assigned_of(&self.consumer, &list_of(partitions))?)
     }
 
     pub(super) fn pause(&mut self, partition: &TopicPartition) -> KafkaResult<()> {
@@ -93,12 +100,15 @@ impl Client {
             return Ok(());
         }
         let moves = std::mem::take(&mut self.moves).to;
-        if moves.is_empty() {
+        if moves.is_empty() || self.consumer.assignment_lost() {
             return Ok(());
         }
         let mut list = TopicPartitionList::new();
+        let present = self.consumer.assignment()?;
         for (name, to) in &moves {
-            list.add_partition_offset(&name.topic, name.partition, KafkaOffset::Offset(to.0))?;
+            if present.find_partition(&name.topic, name.partition).is_some() {
+                list.add_partition_offset(&name.topic, name.partition, KafkaOffset::Offset(to.0))?;
+            }
         }
         self.consumer.incremental_unassign(&list)?;
         self.consumer.incremental_assign(&list)?;
@@ -110,9 +120,12 @@ impl Client {
     pub(super) fn close(self) {
         let Self { consumer, jobs, commits, moves: _ } = self;
         consumer.context().close(&consumer);
-        drop((jobs, commits));
         let (ended, wait) = mpsc::channel::<()>();
         let closing = std::thread::Builder::new().name("kafka-close".into()).spawn(move || {
+            // The client ends with the last that holds it, and that has to be this thread: nobody
+            // would wait for another.
+            jobs.end();
+            commits.end();
             drop(consumer);
             drop(ended);
         });

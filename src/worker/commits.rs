@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{CommitMode, Consumer};
@@ -14,7 +15,7 @@ use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
 use super::inbox::Outside;
 use crate::core::kafka::{Offset, TopicPartition};
-use crate::core::worker::{CommitOutcome, Input};
+use crate::core::worker::{CommitNumber, CommitOutcome, Input};
 use crate::observe::health::Health;
 use crate::observe::metrics::Metrics;
 use crate::source::consumer::WorkerConsumer;
@@ -27,8 +28,11 @@ const WORTH_MENTIONING: Duration = Duration::from_secs(10);
 /// What to commit.
 pub(super) type Offsets = Vec<(TopicPartition, Offset)>;
 
-/// The thread that commits.
-pub(super) struct Commits(Sender<Offsets>);
+/// The thread that commits. Dropped, it ends by itself once Kafka has answered.
+pub(super) struct Commits {
+    sender: Sender<(CommitNumber, Offsets)>,
+    thread: JoinHandle<()>,
+}
 
 impl Commits {
     pub(super) fn start(
@@ -40,13 +44,21 @@ impl Commits {
     ) -> std::io::Result<Self> {
         let (sender, receiver) = mpsc::channel();
         let committer = Committer { consumer, outside, metrics, health, place, failing_since: None };
-        std::thread::Builder::new().name("kafka-commits".into()).spawn(move || committer.run(&receiver))?;
-        Ok(Self(sender))
+        let thread = std::thread::Builder::new()
+            .name("kafka-commits".into())
+            .spawn(move || committer.run(&receiver))?;
+        Ok(Self { sender, thread })
     }
 
-    pub(super) fn ask(&self, offsets: Offsets) {
+    pub(super) fn ask(&self, number: CommitNumber, offsets: Offsets) {
         // The thread ends only after this is dropped.
-        let _ = self.0.send(offsets);
+        let _ = self.sender.send((number, offsets));
+    }
+
+    /// Waits for the commit that is on its way, and ends.
+    pub(super) fn end(self) {
+        drop(self.sender);
+        let _ = self.thread.join();
     }
 }
 
@@ -60,10 +72,8 @@ struct Committer {
 }
 
 impl Committer {
-    fn run(mut self, receiver: &Receiver<Offsets>) {
-        while let Ok(first) = receiver.recv() {
-            // If Kafka was slow, the worker has asked again meanwhile: only the newest counts.
-            let offsets = receiver.try_iter().last().unwrap_or(first);
+    fn run(mut self, receiver: &Receiver<(CommitNumber, Offsets)>) {
+        while let Ok((number, offsets)) = receiver.recv() {
             let answers = self.commit(&offsets);
             for (name, offset, outcome) in &answers {
                 if *outcome == CommitOutcome::Kept {
@@ -73,7 +83,7 @@ impl Committer {
                     self.metrics.commit_failures.inc();
                 }
             }
-            self.outside.tell(Input::Committed(answers));
+            self.outside.tell(Input::Committed { number, answers });
         }
         self.health.clear("commits_failing", &self.place);
     }

@@ -1,7 +1,8 @@
 //! Questions to Kafka that wait for answers, asked beside the polling thread: one thread a worker,
-//! one question after another.
+//! one question after another. A question without an answer is asked again, until the same is asked
+//! anew for the partition or the partition is no longer owned.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
@@ -30,10 +31,10 @@ pub(super) enum Job {
     Probes(Vec<(TopicPartition, Epoch, Stretch)>),
 }
 
-/// The thread that asks.
+/// The thread that asks. Dropped, it ends by itself once the question on its way is answered.
 pub(super) struct Jobs {
-    sender: Option<Sender<Job>>,
-    thread: Option<JoinHandle<()>>,
+    sender: Sender<Job>,
+    thread: JoinHandle<()>,
 }
 
 impl Jobs {
@@ -48,23 +49,18 @@ impl Jobs {
         let asker = Asker { consumer, settings, outside, health, place };
         let thread =
             std::thread::Builder::new().name("kafka-asks".into()).spawn(move || asker.run(&receiver))?;
-        Ok(Self { sender: Some(sender), thread: Some(thread) })
+        Ok(Self { sender, thread })
     }
 
     pub(super) fn ask(&self, job: Job) {
-        if let Some(sender) = &self.sender {
-            // The thread lives as long as this does.
-            let _ = sender.send(job);
-        }
+        // The thread lives as long as this does.
+        let _ = self.sender.send(job);
     }
-}
 
-impl Drop for Jobs {
-    /// Lets the thread end by itself: a question on its way takes some seconds, and what it holds of
-    /// the consumer is given back then.
-    fn drop(&mut self) {
-        self.sender = None;
-        drop(self.thread.take());
+    /// Waits for the question that is on its way, and ends.
+    pub(super) fn end(self) {
+        drop(self.sender);
+        let _ = self.thread.join();
     }
 }
 
@@ -76,59 +72,76 @@ struct Asker {
     place: String,
 }
 
-impl Asker {
-    fn run(&self, receiver: &Receiver<Job>) {
-        let mut again: VecDeque<Job> = VecDeque::new();
-        loop {
-            let wait = if again.is_empty() { Duration::from_hours(1) } else { AGAIN };
-            match receiver.recv_timeout(wait) {
-                Ok(job) => again.push_back(job),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
+/// What is still to be asked.
+#[derive(Debug, Default)]
+struct Open {
+    starts: BTreeMap<TopicPartition, Epoch>,
+    owned: Vec<TopicPartition>,
+    ranges: Vec<(TopicPartition, Epoch)>,
+    probes: Vec<(TopicPartition, Epoch, Stretch)>,
+}
+
+impl Open {
+    fn add(&mut self, job: Job) {
+        match job {
+            Job::Starts(wanted, owned) => {
+                self.starts.extend(wanted);
+                self.starts.retain(|name, _| owned.contains(name));
+                self.owned = owned;
             }
-            for _ in 0..again.len() {
-                if let Some(job) = again.pop_front()
-                    && let Some(unanswered) = self.answer(job)
-                {
-                    again.push_back(unanswered);
-                }
-            }
+            Job::Ranges(wanted) => self.ranges = wanted,
+            Job::Probes(stretches) => self.probes.extend(stretches),
         }
     }
 
-    /// Asks, tells the worker, and gives back what got no answer.
-    fn answer(&self, job: Job) -> Option<Job> {
+    fn is_empty(&self) -> bool {
+        self.starts.is_empty() && self.ranges.is_empty() && self.probes.is_empty()
+    }
+}
+
+impl Asker {
+    fn run(&self, receiver: &Receiver<Job>) {
+        let mut open = Open::default();
+        loop {
+            let wait = if open.is_empty() { Duration::from_hours(1) } else { AGAIN };
+            match receiver.recv_timeout(wait) {
+                Ok(job) => open.add(job),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            for job in receiver.try_iter() {
+                open.add(job);
+            }
+            self.ask(&mut open);
+        }
+    }
+
+    /// Asks, tells the worker, and leaves what got no answer.
+    fn ask(&self, open: &mut Open) {
         let settings = &self.settings;
         let lookup =
             Lookup::new(Arc::clone(&self.consumer), settings.first_start, settings.machine.on_out_of_range);
-        match job {
-            Job::Starts(wanted, owned) => {
-                let starts = lookup.starts(&wanted, &owned);
-                let missing: Vec<_> = wanted
-                    .into_iter()
-                    .filter(|(name, _)| !starts.found.iter().any(|(found, ..)| found == name))
-                    .collect();
-                for (partition, epoch, at) in starts.found {
-                    self.outside.tell(Input::Begin { partition, epoch, at });
-                }
-                self.mention("offsets_unknown", starts.problem.as_deref());
-                (!missing.is_empty()).then_some(Job::Starts(missing, owned))
+        if !open.starts.is_empty() {
+            let wanted: Vec<_> = open.starts.iter().map(|(name, epoch)| (name.clone(), *epoch)).collect();
+            let starts = lookup.starts(&wanted, &open.owned);
+            for (partition, epoch, at) in starts.found {
+                open.starts.remove(&partition);
+                self.outside.tell(Input::Begin { partition, epoch, at });
             }
-            Job::Ranges(wanted) => match lookup.ranges(&wanted) {
+            self.mention("offsets_unknown", starts.problem.as_deref());
+        }
+        if !open.ranges.is_empty() {
+            match lookup.ranges(&open.ranges) {
                 Ok(ranges) => {
+                    open.ranges.clear();
                     self.outside.tell(Input::Ranges(ranges));
                     self.mention("limits_unknown", None);
-                    None
                 }
-                Err(error) => {
-                    self.mention("limits_unknown", Some(&error.to_string()));
-                    Some(Job::Ranges(wanted))
-                }
-            },
-            Job::Probes(stretches) => {
-                self.outside.tell(Input::Probed(self.probe(stretches)));
-                None
+                Err(error) => self.mention("limits_unknown", Some(&error.to_string())),
             }
+        }
+        if !open.probes.is_empty() {
+            self.outside.tell(Input::Probed(self.probe(std::mem::take(&mut open.probes))));
         }
     }
 

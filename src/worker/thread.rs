@@ -10,7 +10,6 @@ use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{Headers, Message};
 use smallvec::SmallVec;
-use tokio_util::sync::CancellationToken;
 
 use super::client::Client;
 use super::commits::Commits;
@@ -22,7 +21,7 @@ use crate::core::records::RawRecord;
 use crate::core::worker::{Appetite, Batch, Effect, Input, Worker};
 use crate::dead_letter::DeadLetters;
 use crate::observe::metrics::Metrics;
-use crate::sink::{Backoff, Sink};
+use crate::sink::{Backoff, Sink, Stop};
 use crate::source::consumer;
 use crate::source::context::Notice;
 use crate::source::errors::Meaning;
@@ -46,7 +45,7 @@ pub(super) struct WorkerThread<S, D> {
     client: Option<Client>,
     reconnect: Backoff,
     reconnect_at: Option<Instant>,
-    batches: HashMap<(TopicPartition, Epoch), CancellationToken>,
+    batches: HashMap<(TopicPartition, Epoch), Stop>,
     statistics: Statistics,
     owned: Vec<TopicPartition>,
     delivered_bytes: u64,
@@ -90,7 +89,7 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
                 Appetite::Wait(_) => false,
             };
             self.perform(outside);
-            self.tell("read on elsewhere", |client| client.move_on(!busy && appetite == Appetite::Hungry));
+            self.must_do("read on elsewhere", |client| client.move_on(!busy && appetite == Appetite::Hungry));
             if !busy && !self.done {
                 let now = Instant::now();
                 let mut until = self.machine.wake_at(now);
@@ -130,9 +129,15 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
             "waiting for the first broker to answer",
         );
         let settings = &self.shared.settings;
-        let mut consumer =
-            consumer::subscribe(&settings.kafka, settings.max_bytes, self.number, settings.tokens.clone())
-                .map_err(|error| error.to_string())?;
+        let hand_over = settings.machine.shutdown_timeout + settings.machine.commit_timeout;
+        let mut consumer = consumer::subscribe(
+            &settings.kafka,
+            settings.max_bytes,
+            hand_over,
+            self.number,
+            settings.tokens.clone(),
+        )
+        .map_err(|error| error.to_string())?;
         let waker = outside.clone();
         consumer.set_nonempty_callback(move || waker.wake());
         let consumer = Arc::new(consumer);
@@ -348,14 +353,19 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
     fn perform_one(&mut self, effect: Effect, outside: &Outside) {
         match effect {
             Effect::Write(batch) => self.write(*batch, outside),
-            Effect::Abandon(name, epoch) => {
-                if let Some(token) = self.batches.remove(&(name, epoch)) {
-                    token.cancel();
+            Effect::WindDown(name, epoch) => {
+                if let Some(batch) = self.batches.get(&(name, epoch)) {
+                    batch.wind_down();
                 }
             }
-            Effect::Commit(offsets) => {
+            Effect::Abandon(name, epoch) => {
+                if let Some(batch) = self.batches.remove(&(name, epoch)) {
+                    batch.abandon();
+                }
+            }
+            Effect::Commit(number, offsets) => {
                 if let Some(client) = &self.client {
-                    client.commits.ask(offsets);
+                    client.commits.ask(number, offsets);
                 }
             }
             Effect::FindStart(wanted) => {
@@ -364,22 +374,26 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
             }
             Effect::ReadRange(wanted) => self.ask(Job::Ranges(wanted)),
             Effect::Probe(stretches) => self.ask(Job::Probes(stretches)),
-            Effect::Assign(partitions) => {
-                self.tell("assign", |client| client.assign(&partitions));
+            Effect::Accept => {
+                self.must_do("accept an assignment", Client::accept);
                 self.tell_owned();
             }
+            Effect::Assign(partitions) => self.must_do("assign", |client| client.assign(&partitions)),
             Effect::Unassign(partitions) => {
-                self.tell("unassign", |client| client.unassign(&partitions));
+                self.must_do("unassign", |client| client.unassign(&partitions));
                 for name in &partitions {
                     self.shared.metrics.forget(name);
                     self.shared.health.clear_place(&name.to_string());
                 }
+                self.batches.retain(|(name, _), _| !partitions.contains(name));
                 self.tell_owned();
             }
-            Effect::Pause(name) => self.tell("pause", |client| client.pause(&name)),
-            Effect::Resume(name) => self.tell("resume", |client| client.resume(&name)),
+            // A partition that is not paused is full, and takes nothing; one that is not resumed is
+            // found to have room again.
+            Effect::Pause(name) => drop(self.tell("pause", |client| client.pause(&name))),
+            Effect::Resume(name) => drop(self.tell("resume", |client| client.resume(&name))),
             Effect::SeekAndResume(name, to) => {
-                self.tell("read from elsewhere", |client| client.read_from(&name, to));
+                self.must_do("read from elsewhere", |client| client.read_from(&name, to));
             }
             Effect::Held(name, hold) => {
                 self.shared.health.raise(hold.as_str(), name.to_string(), hold.to_string());
@@ -399,8 +413,8 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
 
     fn write(&mut self, batch: Batch, outside: &Outside) {
         let (name, epoch) = (batch.partition.clone(), batch.epoch);
-        let abandoned = CancellationToken::new();
-        self.batches.insert((name.clone(), epoch), abandoned.clone());
+        let stop = Stop::default();
+        self.batches.insert((name.clone(), epoch), stop.clone());
         let latest = self.statistics.partitions.get(&name).and_then(|statistics| statistics.end);
         let (sink, progress) = (Arc::clone(&self.shared.sink), self.shared.progress.clone());
         let outside = outside.clone();
@@ -410,7 +424,7 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
                 let partition = name.clone();
                 outside.tell(Input::Settled { partition, epoch, settlements });
             };
-            if let Some(mut report) = Sink::write(&sink, batch, &report, abandoned).await {
+            if let Some(mut report) = Sink::write(&sink, batch, &report, &stop).await {
                 report.latest = latest;
                 progress.record(&report);
             }
@@ -424,11 +438,18 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
         }
     }
 
-    fn tell(&mut self, what: &str, act: impl FnOnce(&mut Client) -> KafkaResult<()>) {
-        if let Some(client) = &mut self.client
-            && let Err(error) = act(client)
-        {
+    fn tell(&mut self, what: &str, act: impl FnOnce(&mut Client) -> KafkaResult<()>) -> KafkaResult<()> {
+        let told = self.client.as_mut().map_or(Ok(()), act);
+        if let Err(error) = &told {
             tracing::warn!(worker = self.place, %error, "the Kafka client refuses to {what}");
+        }
+        told
+    }
+
+    /// A client that refuses this is in a state that nobody here knows: a new one is in a known one.
+    fn must_do(&mut self, what: &str, act: impl FnOnce(&mut Client) -> KafkaResult<()>) {
+        if self.tell(what, act).is_err() {
+            self.replace_client();
         }
     }
 

@@ -1,9 +1,9 @@
 //! Batches of records that cannot be read: a byte of a log file is changed, as a bad disk does.
 
+use crate::says::{ids, stop, wait_for_commits, wait_for_condition, wait_for_metric, wait_until_ready};
 use crate::stage::{Layout, Stage, event};
 use crate::support::kafka::{Producer, Record};
 use crate::support::service::Service;
-use crate::watch::{ids, stop, wait_for_commits, wait_for_condition, wait_for_metric, wait_until_ready};
 
 /// Records in a small batch.
 const SMALL: usize = 5;

@@ -7,9 +7,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod corrupt;
+mod flow;
 mod harness_smoke;
 mod kafka_smoke;
 mod main_job;
+mod rebalances;
+mod says;
 mod sign_in_smoke;
 mod stage;
 #[path = "../support/mod.rs"]

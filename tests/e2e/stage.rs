@@ -28,6 +28,20 @@ pub struct Stage {
     sandbox: Sandbox,
 }
 
+/// What `compare.py` found: how many of each, and examples of what should not be.
+#[derive(Debug, serde::Deserialize)]
+pub struct Comparison {
+    pub records: usize,
+    pub events: usize,
+    pub documents: usize,
+    pub missing: usize,
+    pub doubled: usize,
+    pub extra: usize,
+    pub different: usize,
+    #[allow(dead_code, reason = "for the failure message")]
+    pub examples: Value,
+}
+
 /// What a stage is like.
 pub struct Layout {
     pub partitions: i32,
@@ -65,7 +79,7 @@ impl Stage {
             unique_keys: layout.unique_keys,
             ..ContainerOptions::default()
         };
-        let cosmos = CosmosOptions { containers: vec![container], ..CosmosOptions::default() };
+        let cosmos = CosmosOptions { containers: vec![container], journal: true, ..CosmosOptions::default() };
         let options = SandboxOptions { kafka: None, cosmos: Some(cosmos) };
         let sandbox = block_on_runtime(Sandbox::start(options)).expect("the embedded Cosmos DB starts");
         Self { cluster, topic, dead_letters, group: kafka::unique("group"), sandbox }
@@ -146,23 +160,45 @@ impl Stage {
 
     /// Every stored document, read through Microsoft's SDK for Python, by partition key and id.
     pub fn documents(&self) -> Vec<Value> {
-        let dir = guard::temp_dir("read-all");
+        let text = self.python("read_all.py", &[]);
+        text.lines().map(|line| serde_json::from_str(line).expect("a document a line")).collect()
+    }
+
+    /// What a program that shares no code with the service finds when it holds what is stored against
+    /// what is in the topic.
+    pub fn comparison(&self) -> Comparison {
+        let text = self.python("compare.py", &[&self.cluster.bootstrap(), &self.topic]);
+        serde_json::from_str(&text).expect("a summary")
+    }
+
+    /// Gives how many documents there are, each stored once, as its newest record was sent.
+    #[track_caller]
+    pub fn assert_stored_as_sent(&self) -> usize {
+        let found = self.comparison();
+        let wrong = [found.missing, found.doubled, found.extra, found.different];
+        assert_eq!(wrong, [0; 4], "missing, doubled, extra, different: {found:#?}");
+        found.documents
+    }
+
+    /// Runs one of the programs in `tests/python`, with `first` and then where the documents are.
+    fn python(&self, script: &str, first: &[&str]) -> String {
+        let dir = guard::temp_dir("python");
         let key_file = dir.path().join("key");
         std::fs::write(&key_file, self.cosmos().key()).unwrap();
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/read_all.py");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python").join(script);
         let python = std::env::var("STREAMPROC_PYTHON").expect(
             "STREAMPROC_PYTHON names a Python with tests/python/requirements.txt installed; `make test` sets it",
         );
         let output = Command::new(python)
             .arg(script)
+            .args(first)
             .arg(self.cosmos().endpoint().as_str())
             .arg(&key_file)
             .args(["streaming", "rawdata"])
             .output()
             .expect("run Python");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let text = String::from_utf8(output.stdout).unwrap();
-        text.lines().map(|line| serde_json::from_str(line).expect("a document a line")).collect()
+        String::from_utf8(output.stdout).unwrap()
     }
 
     /// Everything in the dead-letter topic.

@@ -1,92 +1,158 @@
-//! Waiting for what a running service says of itself.
+//! A watch over what the service has promised: it reads the group's committed offsets all the time,
+//! and holds each against what Cosmos DB has been given.
 
 #![allow(unreachable_pub, reason = "the tests of this binary share it")]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
-use serde_json::Value;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use streamproc::sandbox::Journal;
 
-use crate::stage::{SOON, Stage};
-use crate::support::service::Service;
-use crate::support::wait;
+use crate::flow::Acknowledged;
+use crate::stage::Stage;
 
-/// A line of `/readyz`: why, where, and in words.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Condition {
-    pub reason: String,
-    pub place: String,
-    pub detail: String,
+/// How long between two looks.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// How long one look may wait for Kafka.
+const LIMIT: Duration = Duration::from_secs(2);
+
+/// The watch.
+pub struct Watch {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<Seen>>,
 }
 
-/// What `/readyz` says is in the way. None when it cannot be asked.
-pub fn conditions(service: &Service) -> Option<Vec<Condition>> {
-    let answer = service.get("/readyz").ok()?;
-    let page: Value = serde_json::from_str(&answer.body).expect("JSON");
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let found: Vec<_> = page["reasons"]
-        .as_array()
-        .expect("reasons")
-        .iter()
-        .map(|reason| Condition {
-            reason: text(&reason["reason"]),
-            place: text(&reason["where"]),
-            detail: text(&reason["detail"]),
-        })
-        .collect();
-    assert_eq!(answer.status == 200, found.is_empty(), "{}", answer.body);
-    assert_eq!(page["ready"], found.is_empty(), "{}", answer.body);
-    Some(found)
+/// What a watch has seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// How often Kafka told the offsets.
+    pub looks: usize,
+    /// How often some partition's had moved on.
+    pub moves: usize,
+    /// The last ones.
+    pub committed: BTreeMap<i32, i64>,
+    /// Where it was not as promised.
+    pub broken: Vec<String>,
 }
 
-/// Waits for a condition of this reason at a place.
-#[track_caller]
-pub fn wait_for_condition(service: &Service, reason: &str, place: &str) -> Condition {
-    service.wait_for(SOON, &format!("{reason} at {place:?} on /readyz"), |_| {
-        let all = conditions(service)?;
-        all.into_iter().find(|condition| condition.reason == reason && condition.place == place)
-    })
+impl Watch {
+    /// Watches the stage's group.
+    pub fn start(stage: &Stage, acknowledged: Acknowledged) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let looker = Looker {
+            consumer: ClientConfig::new()
+                .set("bootstrap.servers", stage.cluster.bootstrap())
+                .set("group.id", &stage.group)
+                .set("reconnect.backoff.max.ms", "500")
+                .set("log_level", "0")
+                .create()
+                .expect("a client"),
+            topic: stage.topic.clone(),
+            partitions: stage.cluster.partitions(&stage.topic),
+            journal: stage.cosmos().journal().expect("stages keep a journal"),
+            acknowledged,
+            checked: BTreeMap::new(),
+            seen: Seen::default(),
+        };
+        let stopped = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || looker.run(&stopped));
+        Self { stop, thread: Some(thread) }
+    }
+
+    /// Ends the watch.
+    ///
+    /// # Panics
+    /// When a promise was broken, or nothing was seen.
+    #[track_caller]
+    pub fn end(mut self) -> Seen {
+        self.stop.store(true, Ordering::Relaxed);
+        let seen = self.thread.take().expect("not ended yet").join().expect("the watch did not break down");
+        assert!(seen.broken.is_empty(), "{:#?}", seen.broken);
+        assert!(seen.moves > 0, "nothing was ever committed: {seen:?}");
+        seen
+    }
 }
 
-/// Waits until `/readyz` says that nothing is in the way.
-#[track_caller]
-pub fn wait_until_ready(service: &Service) {
-    wait::until_ok(SOON, "readiness", || match conditions(service) {
-        Some(found) if found.is_empty() => Ok(()),
-        seen => Err(format!("{seen:?}\n{}", service.tail())),
-    });
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(Ok(seen)) = self.thread.take().map(JoinHandle::join)
+            && !seen.broken.is_empty()
+        {
+            eprintln!("the watch has seen: {:#?}", seen.broken);
+        }
+    }
 }
 
-/// Waits until the group has committed just this.
-#[track_caller]
-pub fn wait_for_commits(stage: &Stage, service: &Service, expected: &[(i32, i64)]) {
-    let expected: BTreeMap<_, _> = expected.iter().copied().collect();
-    wait::until_ok(SOON, &format!("the commits {expected:?}"), || {
-        let seen = stage.cluster.committed(&stage.group, &stage.topic);
-        if seen == expected { Ok(()) } else { Err(format!("{seen:?}\n{}", service.tail())) }
-    });
+struct Looker {
+    consumer: BaseConsumer,
+    topic: String,
+    partitions: i32,
+    journal: Arc<Journal>,
+    acknowledged: Acknowledged,
+    /// By partition: how many of the acknowledged events were looked for.
+    checked: BTreeMap<i32, usize>,
+    seen: Seen,
 }
 
-/// Waits until samples of a metric add up to this.
-#[track_caller]
-pub fn wait_for_metric(service: &Service, name: &str, labels: &[&str], expected: f64) {
-    wait::until_ok(SOON, &format!("{name} {labels:?} = {expected}"), || {
-        let seen = service.metric(name, labels).unwrap_or(0.0);
-        #[allow(clippy::float_cmp, reason = "a count")]
-        if seen == expected { Ok(()) } else { Err(format!("{seen}\n{}", service.tail())) }
-    });
-}
+impl Looker {
+    fn run(mut self, stop: &AtomicBool) -> Seen {
+        // One look more after the end.
+        loop {
+            let last = stop.load(Ordering::Relaxed);
+            if let Some(committed) = self.committed() {
+                self.look(&committed);
+            }
+            if last {
+                return self.seen;
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
 
-/// Ends the service in good order.
-#[track_caller]
-pub fn stop(service: &Service) {
-    service.signal(crate::support::guard::Signal::Term);
-    let status = service.wait_for_exit(SOON);
-    assert!(status.success(), "{status}:\n{}", service.tail());
-}
+    fn committed(&self) -> Option<BTreeMap<i32, i64>> {
+        let mut asked = TopicPartitionList::new();
+        asked.add_partition_range(&self.topic, 0, self.partitions - 1);
+        let answer = self.consumer.committed_offsets(asked, LIMIT).ok()?;
+        let offset = |offset| match offset {
+            Offset::Offset(offset) => Some(offset),
+            _ => None,
+        };
+        let elements = answer.elements();
+        Some(elements.iter().filter_map(|e| Some((e.partition(), offset(e.offset())?))).collect())
+    }
 
-/// The ids of documents.
-pub fn ids(documents: &[Value]) -> Vec<&str> {
-    let mut ids: Vec<_> = documents.iter().map(|document| document["id"].as_str().expect("an id")).collect();
-    ids.sort_unstable();
-    ids
+    /// The journal is looked into after the offsets were read: whatever they cover has to be there.
+    fn look(&mut self, committed: &BTreeMap<i32, i64>) {
+        self.seen.looks += 1;
+        for (partition, offset) in committed {
+            let before = self.seen.committed.insert(*partition, *offset);
+            if before.is_some_and(|before| *offset < before) {
+                self.seen.broken.push(format!("partition {partition} went back from {before:?} to {offset}"));
+            }
+            self.seen.moves += usize::from(before.is_some_and(|before| *offset > before));
+            self.look_below(*partition, *offset);
+        }
+    }
+
+    fn look_below(&mut self, partition: i32, offset: i64) {
+        let acknowledged = self.acknowledged.lock();
+        let Some(events) = acknowledged.get(&partition) else { return };
+        let checked = self.checked.entry(partition).or_default();
+        for sent in events.iter().skip(*checked).take_while(|sent| sent.offset < offset) {
+            let key = format!("[\"device-{}\"]", sent.device);
+            if self.journal.times(&key, &format!("{}-{}", sent.device, sent.number)) == 0 {
+                self.seen.broken.push(format!(
+                    "partition {partition} is committed up to {offset}, but {sent:?} is not stored"
+                ));
+            }
+            *checked += 1;
+        }
+    }
 }

@@ -3,92 +3,91 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::commits::Commits;
+use super::Worker;
+use super::commits::CommitNumber;
 use super::io::{Begin, CommitOutcome, Effect};
-use super::partition::{Hold, Leap, Partition, Phase};
-use super::{PendingAssignment, Worker};
+use super::partition::{Hold, Partition, Phase, TimeLimits};
 use crate::core::kafka::{Epoch, Offset, TopicPartition};
 use crate::core::settled::Policy;
 
 impl Worker {
-    pub(super) fn assigned(&mut self, partitions: Vec<TopicPartition>, now: Instant) {
+    pub(super) fn assigned(&mut self, names: &[TopicPartition], now: Instant) {
+        self.effects.push(Effect::Accept);
+        if self.draining {
+            // Nothing more is begun; what was given goes back when the client is closed.
+            return;
+        }
         let mut wanted = Vec::new();
-        for name in &partitions {
-            self.next_epoch += 1;
-            let epoch = Epoch(self.next_epoch);
+        for name in names {
+            // The group gives nothing twice without taking it back. If it did, what is in flight
+            // would have to go.
+            self.drop_partition(name);
+            let epoch = self.new_epoch();
             self.budget.assign(name);
-            let partition = Partition::starting(epoch, self.budget.clone(), name.clone());
+            let partition = Partition::starting(epoch, self.budget.clone(), name.clone(), now);
             self.topics.entry(Arc::clone(&name.topic)).or_default().insert(name.partition, partition);
             wanted.push((name.clone(), epoch));
         }
-        match &mut self.pending_assignment {
-            Some(pending) => pending.partitions.extend(partitions),
-            None => self.pending_assignment = Some(PendingAssignment { since: now, partitions }),
-        }
-        if self.draining {
-            let names: Vec<_> = wanted.iter().map(|(name, _)| name.clone()).collect();
-            self.hand_over(&names, now);
-        } else if !wanted.is_empty() {
+        if !wanted.is_empty() {
             self.effects.push(Effect::FindStart(wanted));
         }
     }
 
     pub(super) fn begin(&mut self, name: &TopicPartition, epoch: Epoch, at: Begin, now: Instant) {
-        let recheck = now + self.settings.recheck;
+        let recheck_at = now + self.settings.recheck;
         let Some(partition) = self.present(name, epoch) else { return };
-        let told = partition.told;
-        let mut effects = Vec::new();
-        match (&partition.phase, at) {
-            (Phase::Starting, Begin::At(offset)) => partition.read_from(offset, Some(offset)),
-            (Phase::Starting, Begin::Jump { to, lost }) => {
-                partition.read_from(to, None);
-                effects.push(Effect::OutOfRange(name.clone()));
-                effects.push(Effect::Skipped(name.clone(), Policy::OutOfRange, lost));
-            }
-            (Phase::Starting, Begin::Hold(hold)) => {
-                if matches!(hold, Hold::OutOfRange { .. }) {
-                    effects.push(Effect::OutOfRange(name.clone()));
-                }
-                effects.push(Effect::Held(name.clone(), hold.clone()));
-                partition.phase = Phase::Held { hold, recheck_at: recheck };
-            }
+        let (was_held, was_out_of_range) = match &partition.phase {
+            Phase::Starting { .. } => (false, false),
+            Phase::Held { hold, .. } => (true, matches!(hold, Hold::OutOfRange { .. })),
+            Phase::Reading | Phase::Leaping(_) | Phase::Stopping(_) | Phase::HandingOver(_) => return,
+        };
+        match at {
             // Nobody has set an offset. That the topic holds this one by now is no repair: it has been
             // cut off or made anew, and grown again with other records.
-            (Phase::Held { hold: Hold::OutOfRange { offset, .. }, .. }, Begin::At(to)) if *offset == to => {
-                if let Phase::Held { recheck_at, .. } = &mut partition.phase {
-                    *recheck_at = recheck;
+            Begin::At(offset) if partition.is_held_for_want_of(offset) => return,
+            // If it was held, it was repaired: an operator set its offset.
+            Begin::At(offset) => self.restart(name, offset, Some(offset)),
+            Begin::Jump { to, lost } => {
+                if !was_out_of_range {
+                    self.effects.push(Effect::OutOfRange(name.clone()));
                 }
+                self.effects.push(Effect::Skipped(name.clone(), Policy::OutOfRange, lost));
+                self.restart(name, to, None);
             }
-            // A held partition was repaired (an operator set its offset), or its start was found late.
-            (Phase::Held { .. }, Begin::At(to)) if told => {
-                partition.phase = Phase::Leaping(Leap { to, over: None });
-                effects.push(Effect::Released(name.clone()));
+            Begin::Hold(hold) => {
+                partition.phase = Phase::Held { hold: hold.clone(), recheck_at };
+                if matches!(hold, Hold::OutOfRange { .. }) && !was_out_of_range {
+                    self.effects.push(Effect::OutOfRange(name.clone()));
+                }
+                self.effects.push(Effect::Held(name.clone(), hold));
+                return;
             }
-            (Phase::Held { .. }, Begin::Jump { to, lost }) if told => {
-                partition.phase = Phase::Leaping(Leap { to, over: None });
-                effects.push(Effect::OutOfRange(name.clone()));
-                effects.push(Effect::Skipped(name.clone(), Policy::OutOfRange, lost));
-                effects.push(Effect::Released(name.clone()));
-            }
-            (Phase::Held { .. }, Begin::Hold(hold)) => {
-                effects.push(Effect::Held(name.clone(), hold.clone()));
-                partition.phase = Phase::Held { hold, recheck_at: recheck };
-            }
-            (Phase::Held { .. } | Phase::Reading | Phase::Leaping(_) | Phase::HandingOver { .. }, _) => {}
         }
-        self.effects.extend(effects);
+        if was_held {
+            self.effects.push(Effect::Released(name.clone()));
+        }
     }
 
-    pub(super) fn hand_over(&mut self, names: &[TopicPartition], now: Instant) {
-        let deadline = now + self.settings.shutdown_timeout;
+    /// The group wants partitions back, and waits.
+    pub(super) fn revoked(&mut self, names: Vec<TopicPartition>, now: Instant) {
+        self.hand_over(&names, now);
+        self.wanted_back.get_or_insert_default().extend(names);
+    }
+
+    fn hand_over(&mut self, names: &[TopicPartition], now: Instant) {
+        let limits = TimeLimits::from(now, &self.settings);
         for name in names {
             let Some(partition) = self.partition_mut(name) else { continue };
-            if matches!(partition.phase, Phase::HandingOver { .. }) {
+            if matches!(partition.phase, Phase::HandingOver(_)) {
                 continue;
             }
             let told = partition.told;
             let was_held = matches!(partition.phase, Phase::Held { .. });
-            partition.stop_reading(deadline);
+            let in_flight = partition.in_flight.map(|_| partition.epoch);
+            partition.stop_reading(limits);
+            if let Some(epoch) = in_flight {
+                self.effects.push(Effect::WindDown(name.clone(), epoch));
+            }
             if was_held {
                 self.effects.push(Effect::Released(name.clone()));
             }
@@ -96,47 +95,53 @@ impl Worker {
                 self.effects.push(Effect::Pause(name.clone()));
             }
         }
-        // What the client was never told of, it need not be told to give up; but the group's
-        // assignment has to be answered all the same, which happens with the pending assignment.
-        for name in names {
-            if !self.handing_over.contains(name) {
-                self.handing_over.push(name.clone());
-            }
-        }
     }
 
+    /// Others may have these already.
     pub(super) fn lose(&mut self, names: &[TopicPartition]) {
         for name in names {
-            let Some(partition) = self.remove(name) else { continue };
-            if partition.in_flight.is_some() {
-                self.effects.push(Effect::Abandon(name.clone(), partition.epoch));
-            }
-            if matches!(partition.phase, Phase::Held { .. }) {
-                self.effects.push(Effect::Released(name.clone()));
-            }
+            self.drop_partition(name);
         }
-        self.handing_over.retain(|name| !names.contains(name));
-        if let Some(pending) = &mut self.pending_assignment {
-            pending.partitions.retain(|name| !names.contains(name));
+        if let Some(wanted) = &mut self.wanted_back {
+            wanted.retain(|name| !names.contains(name));
         }
         self.effects.push(Effect::Unassign(names.to_vec()));
     }
 
+    /// Everything the client owned is lost with it, and so is whatever it was to be told.
     pub(super) fn client_lost(&mut self) {
         let names: Vec<_> = self.partitions().map(|(name, _)| name).collect();
-        self.lose(&names);
-        // The client that would be told is gone.
-        self.effects.retain(|effect| !matches!(effect, Effect::Unassign(_) | Effect::Pause(_)));
-        self.pending_assignment = None;
-        self.handing_over.clear();
-        self.commits = Commits::default();
-        self.probing = false;
+        for name in &names {
+            self.drop_partition(name);
+        }
+        self.effects.retain(|effect| !effect.is_for_client());
+        self.wanted_back = None;
+        self.commits.forget();
     }
 
-    pub(super) fn committed(&mut self, answers: &[(TopicPartition, Offset, CommitOutcome)]) {
-        let outstanding = self.commits.answered();
+    fn drop_partition(&mut self, name: &TopicPartition) {
+        let Some(partition) = self.remove(name) else { return };
+        if partition.in_flight.is_some() {
+            self.effects.push(Effect::Abandon(name.clone(), partition.epoch));
+        }
+        if matches!(partition.phase, Phase::Held { .. }) {
+            self.effects.push(Effect::Released(name.clone()));
+        }
+    }
+
+    pub(super) fn committed(
+        &mut self,
+        number: CommitNumber,
+        answers: &[(TopicPartition, Offset, CommitOutcome)],
+        now: Instant,
+    ) {
+        let Some(epochs) = self.commits.answered(number) else { return };
+        if answers.iter().any(|(.., outcome)| *outcome != CommitOutcome::Kept) {
+            self.commits.failed(now, &self.settings);
+        }
         for (name, offset, outcome) in answers {
-            let Some(epoch) = outstanding.get(name) else { continue };
+            let Some(epoch) = epochs.get(name) else { continue };
+            let is_wanted_back = self.wanted_back.as_ref().is_some_and(|wanted| wanted.contains(name));
             let Some(partition) = self.present(name, *epoch) else { continue };
             match outcome {
                 CommitOutcome::Kept => {
@@ -145,10 +150,9 @@ impl Worker {
                 }
                 CommitOutcome::TryAgain => {}
                 // While it is ours, it may be asked for again: the group may only have moved on to its
-                // next generation. Once it is asked back, there is no next time.
-                CommitOutcome::Refused => {
-                    partition.commit_refused = matches!(partition.phase, Phase::HandingOver { .. });
-                }
+                // next generation. Once it is wanted back, there is no next time: the group waits for
+                // our answer before it moves on, unless it has given up waiting.
+                CommitOutcome::Refused => partition.commit_refused = is_wanted_back,
             }
         }
     }

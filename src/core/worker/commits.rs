@@ -1,5 +1,10 @@
 //! When to ask Kafka to keep offsets: one commit at a time, not more often than the interval, at
 //! once when a partition waits for nothing else.
+//!
+//! One at a time, because the Kafka client sends a commit in the name of whatever generation the
+//! member is in by then: one that waited behind another could be sent after the partition was lost,
+//! taken up by somebody else, and moved on. The client answers every commit; while it has not, it
+//! does not join the group again either.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -7,41 +12,54 @@ use std::time::Instant;
 use super::settings::Settings;
 use crate::core::kafka::{Epoch, TopicPartition};
 
+/// Tells commits apart: the answer to one that was asked of an earlier client is for nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CommitNumber(u64);
+
 /// The worker's commits.
 #[derive(Debug, Default)]
 pub(super) struct Commits {
-    outstanding: Option<Outstanding>,
+    asked: u64,
+    outstanding: Option<BTreeMap<TopicPartition, Epoch>>,
     last_asked: Option<Instant>,
-}
-
-#[derive(Debug)]
-struct Outstanding {
-    epochs: BTreeMap<TopicPartition, Epoch>,
-    since: Instant,
+    not_before: Option<Instant>,
 }
 
 impl Commits {
-    /// Whether no commit is outstanding. One that Kafka never answers is given up after the commit
-    /// timeout; if its answer comes all the same, it is for epochs that are asked about again.
-    pub(super) fn may_ask(&self, now: Instant, settings: &Settings) -> bool {
-        self.outstanding.as_ref().is_none_or(|outstanding| now >= outstanding.since + settings.commit_timeout)
+    /// Whether a commit may be asked for. One that is urgent does not wait for the interval.
+    pub(super) fn is_due(&self, urgent: bool, now: Instant, settings: &Settings) -> bool {
+        self.outstanding.is_none() && self.wake_at(urgent, settings).is_none_or(|at| now >= at)
     }
 
-    pub(super) fn is_due(&self, now: Instant, settings: &Settings) -> bool {
-        self.last_asked.is_none_or(|last| now >= last + settings.commit_interval)
-    }
-
-    pub(super) fn asked(&mut self, epochs: BTreeMap<TopicPartition, Epoch>, now: Instant) {
-        self.outstanding = Some(Outstanding { epochs, since: now });
+    /// A commit is asked for, in these epochs.
+    pub(super) fn asked(&mut self, epochs: BTreeMap<TopicPartition, Epoch>, now: Instant) -> CommitNumber {
+        self.asked += 1;
+        self.outstanding = Some(epochs);
         self.last_asked = Some(now);
+        CommitNumber(self.asked)
     }
 
     /// Kafka has answered. Gives the epochs in which the commit was asked for.
-    pub(super) fn answered(&mut self) -> BTreeMap<TopicPartition, Epoch> {
-        self.outstanding.take().map(|outstanding| outstanding.epochs).unwrap_or_default()
+    pub(super) fn answered(&mut self, number: CommitNumber) -> Option<BTreeMap<TopicPartition, Epoch>> {
+        if number.0 == self.asked { self.outstanding.take() } else { None }
     }
 
-    pub(super) fn wake_at(&self, settings: &Settings) -> Option<Instant> {
-        self.last_asked.map(|last| last + settings.commit_interval)
+    /// Kafka kept some of it not: it is not asked again at once.
+    pub(super) fn failed(&mut self, now: Instant, settings: &Settings) {
+        self.not_before = Some(now + settings.commit_retry);
+    }
+
+    /// Whoever was asked is gone.
+    pub(super) fn forget(&mut self) {
+        self.outstanding = None;
+    }
+
+    /// When the next commit may be asked for, if none is outstanding.
+    pub(super) fn wake_at(&self, urgent: bool, settings: &Settings) -> Option<Instant> {
+        if self.outstanding.is_some() {
+            return None;
+        }
+        let regular = self.last_asked.map(|last| last + settings.commit_interval);
+        self.not_before.max(regular.filter(|_| !urgent))
     }
 }

@@ -6,37 +6,41 @@ use std::time::Instant;
 
 use super::Worker;
 use super::io::{Effect, Stretch};
-use super::partition::{Hold, Partition, Phase};
+use super::partition::{Hold, Leap, Partition, Phase};
 use crate::core::kafka::TopicPartition;
 
 impl Worker {
-    /// The client is told of a whole assignment at once, because the group waits for that answer;
-    /// a start that cannot be found within the time makes its partition wait paused instead.
-    pub(super) fn tell_client_of_assignment(&mut self, now: Instant) {
-        let Some(pending) = &self.pending_assignment else { return };
-        let late = now >= pending.since + self.settings.start_timeout;
-        let starting = |name: &TopicPartition| {
-            self.partition(name).is_some_and(|partition| matches!(partition.phase, Phase::Starting))
-        };
-        if !late && pending.partitions.iter().any(starting) {
-            return;
-        }
-        let names =
-            std::mem::take(&mut self.pending_assignment).map_or_else(Vec::new, |pending| pending.partitions);
-        let recheck = now + self.settings.recheck_unknown_start;
-        let mut assignment = Vec::new();
-        for name in names {
-            let Some(partition) = self.partition_mut(&name) else { continue };
-            partition.told = true;
-            if matches!(partition.phase, Phase::Starting) {
-                partition.phase = Phase::Held { hold: Hold::UnknownStart, recheck_at: recheck };
-                self.effects.push(Effect::Held(name.clone(), Hold::UnknownStart));
+    /// A start that cannot be found for long holds its partition, for everybody to see.
+    pub(super) fn mention_slow_starts(&mut self, now: Instant) {
+        let settings = &self.settings;
+        for (topic, partitions) in &mut self.topics {
+            for (number, partition) in partitions {
+                let Phase::Starting { since } = partition.phase else { continue };
+                if now >= since + settings.start_timeout {
+                    let recheck_at = now + settings.recheck_unknown_start;
+                    partition.phase = Phase::Held { hold: Hold::UnknownStart, recheck_at };
+                    let name = TopicPartition { topic: Arc::clone(topic), partition: *number };
+                    self.effects.push(Effect::Held(name, Hold::UnknownStart));
+                }
             }
-            let Some(partition) = self.partition(&name) else { continue };
-            let reads = matches!(partition.phase, Phase::Reading);
-            assignment.push((name, reads.then(|| partition.ledger.position())));
         }
-        self.effects.push(Effect::Assign(assignment));
+    }
+
+    /// Gives partitions to the client whose start has become known.
+    pub(super) fn assign_found(&mut self) {
+        let mut found = Vec::new();
+        for (topic, partitions) in &mut self.topics {
+            for (number, partition) in partitions {
+                if !partition.told && matches!(partition.phase, Phase::Reading) {
+                    partition.told = true;
+                    let name = TopicPartition { topic: Arc::clone(topic), partition: *number };
+                    found.push((name, partition.ledger.position()));
+                }
+            }
+        }
+        if !found.is_empty() {
+            self.effects.push(Effect::Assign(found));
+        }
     }
 
     pub(super) fn cut_batches(&mut self, now: Instant) {
@@ -52,29 +56,37 @@ impl Worker {
         self.effects.extend(batches);
     }
 
-    /// Lets partitions read on elsewhere that have nothing left to write of what they read before.
-    pub(super) fn leap(&mut self) {
-        let mut ready = Vec::new();
-        for (name, partition) in self.partitions() {
-            if let Phase::Leaping(leap) = partition.phase
-                && partition.is_written()
-            {
-                ready.push((name, leap, partition.ledger.frontier(), partition.committed));
+    /// Holds partitions, or lets them read on elsewhere, once nothing of what they read is left to be
+    /// written.
+    pub(super) fn leap_or_hold(&mut self, now: Instant) {
+        let recheck_at = now + self.settings.recheck;
+        let ready: Vec<_> = self
+            .partitions()
+            .filter(|(_, partition)| partition.is_written())
+            .filter_map(|(name, partition)| Some((name, partition.leaps_or_stops_at()?)))
+            .collect();
+        for (name, from) in ready {
+            let Some(partition) = self.partition_mut(&name) else { continue };
+            let (frontier, committed) = (partition.ledger.frontier(), partition.committed);
+            if frontier < from {
+                // Whoever wrote it broke down, or it is in doubt whether all of it was read.
+                self.restart(&name, frontier, committed);
+                continue;
             }
-        }
-        for (name, leap, frontier, committed) in ready {
-            match leap.over {
-                // Whoever wrote it broke down: it is read again, and what is left out is met again.
-                Some((from, _)) if frontier < from => self.restart(&name, frontier, committed),
-                over => {
-                    if let Some((from, policy)) = over {
-                        let count = u64::try_from(leap.to.0 - from.0).unwrap_or(0);
-                        self.effects
-                            .extend((count > 0).then(|| Effect::Skipped(name.clone(), policy, count)));
-                    }
+            match &partition.phase {
+                Phase::Leaping(Leap { to, policy, .. }) => {
+                    let (to, policy) = (*to, *policy);
+                    let count = u64::try_from(to.0 - from.0).unwrap_or(0);
+                    self.effects.extend((count > 0).then(|| Effect::Skipped(name.clone(), policy, count)));
                     // The place itself is committed before long.
-                    self.restart(&name, leap.to, None);
+                    self.restart(&name, to, None);
                 }
+                Phase::Stopping(hold) if partition.is_at_rest() => {
+                    let hold = hold.clone();
+                    partition.hold(hold.clone(), recheck_at);
+                    self.effects.push(Effect::Held(name, hold));
+                }
+                _ => {}
             }
         }
     }
@@ -85,8 +97,11 @@ impl Worker {
         let mut probes = Vec::new();
         for (topic, partitions) in &mut self.topics {
             for (number, partition) in partitions {
+                // What is still to be stored and committed comes first: an offset that is read while
+                // a commit is on its way may be out of date.
+                let at_rest = partition.is_at_rest();
                 let Phase::Held { hold, recheck_at } = &mut partition.phase else { continue };
-                if now < *recheck_at || !partition.told {
+                if now < *recheck_at {
                     continue;
                 }
                 let name = TopicPartition { topic: Arc::clone(topic), partition: *number };
@@ -94,9 +109,11 @@ impl Worker {
                     Hold::Corrupt { at } => {
                         probes.push((name, partition.epoch, Stretch { from: *at, to: *at }));
                     }
-                    _ => starts.push((name, partition.epoch)),
+                    _ if at_rest => starts.push((name, partition.epoch)),
+                    _ => continue,
                 }
-                *recheck_at = now + settings.recheck;
+                let unknown = matches!(hold, Hold::UnknownStart);
+                *recheck_at = now + if unknown { settings.recheck_unknown_start } else { settings.recheck };
             }
         }
         if !starts.is_empty() {
@@ -108,52 +125,42 @@ impl Worker {
     }
 
     pub(super) fn probe_doubts(&mut self, now: Instant) {
-        if self.probing {
-            return;
-        }
-        let reprobe = now + self.settings.reprobe;
         let mut wanted = Vec::new();
         for (topic, partitions) in &mut self.topics {
             for (number, partition) in partitions {
-                let due = partition.reprobe_at.is_some_and(|at| now >= at);
-                if !due || !matches!(partition.phase, Phase::Reading) {
-                    continue;
+                let name = || TopicPartition { topic: Arc::clone(topic), partition: *number };
+                if matches!(partition.phase, Phase::Reading)
+                    && let Some(stretch) = partition.to_probe(now)
+                {
+                    wanted.push((name(), partition.epoch, stretch));
                 }
-                partition.reprobe_at = partition.doubt.map(|_| reprobe);
-                let name = TopicPartition { topic: Arc::clone(topic), partition: *number };
-                wanted.extend(partition.doubt.map(|stretch| (name, partition.epoch, stretch)));
             }
         }
         if !wanted.is_empty() {
-            self.probing = true;
             self.effects.push(Effect::Probe(wanted));
         }
     }
 
-    /// Abandons what is still in flight when the time of a partition that was asked back is over.
-    pub(super) fn hand_over_settled(&mut self, now: Instant) {
+    /// Abandons what is still in flight when the time of a partition that was asked back is over, and
+    /// gives up its commit a little later.
+    pub(super) fn end_hand_over_in_time(&mut self, now: Instant) {
         let mut abandoned = Vec::new();
         for (topic, partitions) in &mut self.topics {
             for (number, partition) in partitions {
-                let Phase::HandingOver { deadline } = partition.phase else { continue };
-                if now >= deadline && partition.in_flight.take().is_some() {
+                let Phase::HandingOver(limits) = partition.phase else { continue };
+                if now >= limits.write_until && partition.in_flight.take().is_some() {
                     let name = TopicPartition { topic: Arc::clone(topic), partition: *number };
                     abandoned.push(Effect::Abandon(name, partition.epoch));
                 }
-                if now >= deadline + self.settings.commit_timeout {
-                    partition.commit_refused = true;
-                }
+                partition.commit_refused |= now >= limits.commit_until;
             }
         }
         self.effects.extend(abandoned);
     }
 
     pub(super) fn commit(&mut self, now: Instant) {
-        if !self.commits.may_ask(now, &self.settings) {
-            return;
-        }
-        let urgent = self.partitions().any(|(_, partition)| partition.waits_only_for_commit());
-        if !urgent && !self.commits.is_due(now, &self.settings) {
+        let urgent = self.a_hand_over_waits_for_a_commit();
+        if !self.commits.is_due(urgent, now, &self.settings) {
             return;
         }
         let mut offsets = Vec::new();
@@ -165,32 +172,30 @@ impl Worker {
             }
         }
         if !offsets.is_empty() {
-            self.commits.asked(epochs, now);
-            self.effects.push(Effect::Commit(offsets));
+            let number = self.commits.asked(epochs, now);
+            self.effects.push(Effect::Commit(number, offsets));
         }
     }
 
+    pub(super) fn a_hand_over_waits_for_a_commit(&self) -> bool {
+        self.partitions().any(|(_, partition)| partition.waits_only_for_commit())
+    }
+
     pub(super) fn finish_hand_over(&mut self) {
-        let ready =
-            self.handing_over.iter().all(|name| self.partition(name).is_none_or(Partition::is_handed_over));
-        if !ready || self.pending_assignment.is_some() {
-            return;
-        }
-        let names = std::mem::take(&mut self.handing_over);
-        if self.draining {
-            // The client is closed next, which unassigns everything; until then the partitions stay
-            // known, so that a revocation that comes in between finds nothing left to do.
-            self.handing_over.clone_from(&names);
-            if !std::mem::replace(&mut self.drained, true) {
-                self.effects.push(Effect::Drained);
+        let is_ready = |name| self.partition(name).is_none_or(Partition::is_handed_over);
+        if self.wanted_back.as_ref().is_some_and(|names| names.iter().all(is_ready)) {
+            let names = self.wanted_back.take().unwrap_or_default();
+            for name in &names {
+                self.remove(name);
             }
-            return;
-        }
-        for name in &names {
-            self.remove(name);
-        }
-        if !names.is_empty() {
             self.effects.push(Effect::Unassign(names));
+        }
+        // What is left then is given back when the client is closed.
+        if self.draining
+            && self.partitions().all(|(_, partition)| partition.is_handed_over())
+            && !std::mem::replace(&mut self.drained, true)
+        {
+            self.effects.push(Effect::Drained);
         }
     }
 }

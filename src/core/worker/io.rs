@@ -1,6 +1,6 @@
 //! What goes into the worker and what comes out.
 
-use super::{Batch, Hold};
+use super::{Batch, CommitNumber, Hold};
 use crate::core::kafka::{Epoch, Offset, TopicPartition};
 use crate::core::settled::{Policy, Settlement};
 
@@ -42,7 +42,12 @@ pub enum Input {
         epoch: Epoch,
     },
     /// Kafka answered a commit.
-    Committed(Vec<(TopicPartition, Offset, CommitOutcome)>),
+    Committed {
+        /// Which.
+        number: CommitNumber,
+        /// For each partition of it.
+        answers: Vec<(TopicPartition, Offset, CommitOutcome)>,
+    },
     /// The client reported something it could not read. It does not say where.
     Unreadable,
     /// Doubtful stretches were probed.
@@ -142,9 +147,11 @@ pub struct Range {
 pub enum Effect {
     /// Find out where to begin; answered by [`Input::Begin`].
     FindStart(Vec<(TopicPartition, Epoch)>),
-    /// Tell the client that these are assigned, and where to read; without an offset, to stay paused.
-    Assign(Vec<(TopicPartition, Option<Offset>)>),
-    /// Tell the client that these are not assigned any more.
+    /// Tell the group that what it gave is taken.
+    Accept,
+    /// Give these to the client, to be read from there on.
+    Assign(Vec<(TopicPartition, Offset)>),
+    /// Tell the group that these are given back. Some may never have been given to the client.
     Unassign(Vec<TopicPartition>),
     /// Fetch nothing of this partition.
     Pause(TopicPartition),
@@ -154,10 +161,12 @@ pub enum Effect {
     SeekAndResume(TopicPartition, Offset),
     /// Write this micro-batch; answered by [`Input::Settled`] and [`Input::Ended`].
     Write(Box<Batch>),
+    /// The partition is asked back: end what only waits of the micro-batch in flight.
+    WindDown(TopicPartition, Epoch),
     /// Start nothing more of the micro-batch in flight.
     Abandon(TopicPartition, Epoch),
-    /// Commit these offsets; answered by [`Input::Committed`].
-    Commit(Vec<(TopicPartition, Offset)>),
+    /// Commit these offsets; answered by [`Input::Committed`]. There is no other commit before that.
+    Commit(CommitNumber, Vec<(TopicPartition, Offset)>),
     /// Find out whether these can be read; answered by [`Input::Probed`].
     Probe(Vec<(TopicPartition, Epoch, Stretch)>),
     /// Read the limits of these; answered by [`Input::Ranges`].
@@ -172,6 +181,32 @@ pub enum Effect {
     OutOfRange(TopicPartition),
     /// After [`Input::Drain`]: nothing is in flight, what is settled is committed.
     Drained,
+}
+
+impl Effect {
+    /// Whether it is about the Kafka client, and void when that is gone.
+    pub(super) fn is_for_client(&self) -> bool {
+        match self {
+            Self::FindStart(_)
+            | Self::Accept
+            | Self::Assign(_)
+            | Self::Unassign(_)
+            | Self::Pause(_)
+            | Self::Resume(_)
+            | Self::SeekAndResume(..)
+            | Self::Commit(..)
+            | Self::Probe(_)
+            | Self::ReadRange(_) => true,
+            Self::Write(_)
+            | Self::WindDown(..)
+            | Self::Abandon(..)
+            | Self::Held(..)
+            | Self::Released(_)
+            | Self::Skipped(..)
+            | Self::OutOfRange(_)
+            | Self::Drained => false,
+        }
+    }
 }
 
 /// Where a partition stands.

@@ -17,9 +17,13 @@
 //!                                HandingOver ──settled and committed, or time is up──> gone
 //! ```
 //!
-//! Invariants, tested in `tests.rs` beside this file:
-//! - a commit is asked for only for a partition of the present epoch, never below the last one, and
-//!   never above an unsettled record;
+//! The group is answered at once when it gives partitions, because librdkafka stops reading *all*
+//! partitions of a member until it has the answer; each is given to the client when its start is
+//! known. When the group wants partitions back it waits for the answer until they are handed over.
+//!
+//! Invariants, tested in `tests/` beside this file:
+//! - a commit is asked for only for a partition of the present epoch, one commit at a time, never
+//!   below the last one, and never above an unsettled record;
 //! - a partition has at most one micro-batch being written and one filling, and the next starts
 //!   only when the one before has ended;
 //! - what was read is written before a partition reads on at a later place, because Kafka may not
@@ -41,6 +45,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+pub use self::commits::CommitNumber;
 use self::commits::Commits;
 pub use self::io::{Begin, CommitOutcome, Effect, Finding, Input, Probed, Range, Standing, Stretch};
 pub use self::partition::{Batch, Hold};
@@ -58,20 +63,11 @@ pub struct Worker {
     topics: BTreeMap<Arc<str>, BTreeMap<i32, Partition>>,
     next_epoch: u64,
     commits: Commits,
-    /// The assignment that the client has not been told of yet, because starts are being looked up.
-    pending_assignment: Option<PendingAssignment>,
-    /// Partitions that the client is told to unassign together, once all are handed over.
-    handing_over: Vec<TopicPartition>,
-    probing: bool,
+    /// What the group wants back. It is answered once all of it is handed over.
+    wanted_back: Option<Vec<TopicPartition>>,
     draining: bool,
     drained: bool,
     effects: Vec<Effect>,
-}
-
-#[derive(Debug)]
-struct PendingAssignment {
-    since: Instant,
-    partitions: Vec<TopicPartition>,
 }
 
 impl Worker {
@@ -83,9 +79,7 @@ impl Worker {
             topics: BTreeMap::new(),
             next_epoch: 0,
             commits: Commits::default(),
-            pending_assignment: None,
-            handing_over: Vec::new(),
-            probing: false,
+            wanted_back: None,
             draining: false,
             drained: false,
             effects: Vec::new(),
@@ -95,8 +89,8 @@ impl Worker {
     /// Takes in what happened. What is to be done is collected until [`Worker::effects`].
     pub fn apply(&mut self, input: Input, now: Instant) {
         match input {
-            Input::Assigned(partitions) => self.assigned(partitions, now),
-            Input::Revoked { partitions, lost: false } => self.hand_over(&partitions, now),
+            Input::Assigned(partitions) => self.assigned(&partitions, now),
+            Input::Revoked { partitions, lost: false } => self.revoked(partitions, now),
             Input::Revoked { partitions, lost: true } => self.lose(&partitions),
             Input::Begin { partition, epoch, at } => self.begin(&partition, epoch, at, now),
             Input::Settled { partition, epoch, settlements } => {
@@ -105,15 +99,15 @@ impl Worker {
                 }
             }
             Input::Ended { partition, epoch } => self.ended(&partition, epoch, now),
-            Input::Committed(answers) => self.committed(&answers),
+            Input::Committed { number, answers } => self.committed(number, &answers, now),
             Input::Unreadable => self.unreadable(now),
-            Input::Probed(findings) => self.probed(&findings, now),
+            Input::Probed(findings) => findings.iter().for_each(|probed| self.probed(probed, now)),
             Input::OffsetGone => {
                 let wanted =
                     self.reading().map(|(name, partition)| (name, partition.epoch)).collect::<Vec<_>>();
                 self.effects.push(Effect::ReadRange(wanted));
             }
-            Input::Ranges(ranges) => self.ranges(&ranges, now),
+            Input::Ranges(ranges) => self.ranges(&ranges),
             Input::Drain => self.drain(now),
             Input::ClientLost => self.client_lost(),
         }
@@ -128,12 +122,13 @@ impl Worker {
 
     /// Moves on whatever time or an input has made due, and gives out what is to be done.
     pub fn effects(&mut self, now: Instant) -> Vec<Effect> {
-        self.tell_client_of_assignment(now);
+        self.mention_slow_starts(now);
+        self.assign_found();
         self.cut_batches(now);
-        self.leap();
+        self.leap_or_hold(now);
         self.recheck_held(now);
         self.probe_doubts(now);
-        self.hand_over_settled(now);
+        self.end_hand_over_in_time(now);
         self.commit(now);
         self.finish_hand_over();
         std::mem::take(&mut self.effects)
@@ -166,7 +161,11 @@ impl Worker {
         for (_, partition) in self.partitions() {
             wake = partition.wake_at(settings).map_or(wake, |at| at.min(wake));
         }
-        self.commits.wake_at(settings).map_or(wake, |at| at.min(wake)).max(now)
+        let to_commit = self.partitions().any(|(_, partition)| partition.to_commit().is_some());
+        let urgent = self.a_hand_over_waits_for_a_commit();
+        let commit_at = self.commits.wake_at(urgent, settings).filter(|_| to_commit);
+        // Whatever was due has just been given out; what is still due waits for something else.
+        commit_at.map_or(wake, |at| at.min(wake)).max(now + self.settings.shortest_sleep)
     }
 
     /// Every partition and where it stands, for metrics and pages.

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::io::Stretch;
 use super::settings::Settings;
 use super::{Standing, TopicPartition};
-use crate::core::budget::{Budget, Charge};
+use crate::core::budget::{Budget, Charge, Room};
 use crate::core::kafka::{Epoch, Offset};
 use crate::core::ledger::Ledger;
 use crate::core::records::{RawRecord, Records};
@@ -80,7 +80,9 @@ impl fmt::Display for Hold {
 
 #[derive(Debug)]
 pub(super) enum Phase {
-    Starting,
+    Starting {
+        since: Instant,
+    },
     Reading,
     /// Nothing more is read. What was read is written: Kafka may not have it any more.
     Held {
@@ -89,24 +91,53 @@ pub(super) enum Phase {
     },
     /// The same until all of that has ended; then reading goes on elsewhere.
     Leaping(Leap),
-    HandingOver {
-        deadline: Instant,
-    },
+    /// The same until all of that has ended and is committed; then it is held, because an offset does
+    /// not exist. From then on the offset is an operator's to set, who must not be overwritten.
+    Stopping(Hold),
+    HandingOver(TimeLimits),
 }
 
 /// Where a partition is about to read on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Leap {
+    /// Everything before this place must have ended.
+    pub(super) from: Offset,
     pub(super) to: Offset,
-    /// What lies between this place and the other is left out. Everything before it must have ended.
-    pub(super) over: Option<(Offset, Policy)>,
+    /// Why what lies between is left out.
+    pub(super) policy: Policy,
+}
+
+/// What the client may have met and could not read, and has perhaps passed over.
+#[derive(Clone, Copy, Debug)]
+struct Doubt {
+    stretch: Stretch,
+    /// When to probe it; none while a probe is under way.
+    probe_at: Option<Instant>,
+}
+
+/// How long a partition that was asked back may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TimeLimits {
+    /// What is still in flight then is abandoned.
+    pub(super) write_until: Instant,
+    /// Without a commit by then, it goes without.
+    pub(super) commit_until: Instant,
+}
+
+impl TimeLimits {
+    /// All of it within the time that the user has set: a part at the end is left for the commit.
+    pub(super) fn from(now: Instant, settings: &Settings) -> Self {
+        let all = settings.shutdown_timeout;
+        let for_commit = settings.commit_timeout.min(all / 4);
+        Self { write_until: now + all.saturating_sub(for_commit), commit_until: now + all }
+    }
 }
 
 #[derive(Debug)]
 pub(super) struct Partition {
     pub(super) epoch: Epoch,
     pub(super) phase: Phase,
-    /// Whether the client knows that this partition is assigned.
+    /// Whether the client was given this partition.
     pub(super) told: bool,
     pub(super) ledger: Ledger,
     pub(super) committed: Option<Offset>,
@@ -114,9 +145,7 @@ pub(super) struct Partition {
     pub(super) commit_refused: bool,
     /// The last offset of the micro-batch that is being written, if there is one.
     pub(super) in_flight: Option<Offset>,
-    /// Where the client may have met something it cannot read: to be probed.
-    pub(super) doubt: Option<Stretch>,
-    pub(super) reprobe_at: Option<Instant>,
+    doubt: Option<Doubt>,
     filling: Records,
     charge: Charge,
     opened_at: Option<Instant>,
@@ -124,8 +153,8 @@ pub(super) struct Partition {
     budget: Budget,
     /// The largest record so far: what the next one may need.
     largest: usize,
-    /// The largest micro-batch that the budget allows at present.
-    batch_bytes: usize,
+    /// What the budget allows at present.
+    room: Room,
     paused: bool,
     full_since: Option<Instant>,
     /// Its last batch took longer than the patience: pause at once instead of making others wait.
@@ -141,24 +170,23 @@ pub(super) enum Appetite {
 }
 
 impl Partition {
-    pub(super) fn starting(epoch: Epoch, budget: Budget, name: TopicPartition) -> Self {
+    pub(super) fn starting(epoch: Epoch, budget: Budget, name: TopicPartition, now: Instant) -> Self {
         Self {
             epoch,
-            phase: Phase::Starting,
+            phase: Phase::Starting { since: now },
             told: false,
             ledger: Ledger::new(Offset(0)),
             committed: Some(Offset(0)),
             commit_refused: false,
             in_flight: None,
             doubt: None,
-            reprobe_at: None,
             filling: Records::new(),
             charge: budget.open(&name),
             opened_at: None,
             name,
             budget,
             largest: 0,
-            batch_bytes: usize::MAX,
+            room: Room { limit: usize::MAX, used: 0 },
             paused: false,
             full_since: None,
             slow: false,
@@ -173,9 +201,13 @@ impl Partition {
         self.committed = committed;
         self.in_flight = None;
         self.doubt = None;
-        self.reprobe_at = None;
         self.paused = false;
         self.drop_filling();
+    }
+
+    /// The client fetches again, from the place where this stands.
+    pub(super) fn is_fetched_again(&mut self) {
+        self.paused = false;
     }
 
     /// Reads nothing more until the reason is gone.
@@ -183,10 +215,24 @@ impl Partition {
         self.phase = Phase::Held { hold, recheck_at };
     }
 
+    /// Everything before this place must have ended, before it is held or reads on elsewhere.
+    pub(super) fn leaps_or_stops_at(&self) -> Option<Offset> {
+        match &self.phase {
+            Phase::Leaping(leap) => Some(leap.from),
+            Phase::Stopping(_) => Some(self.ledger.position()),
+            _ => None,
+        }
+    }
+
+    /// Whether it is held because this very offset does not exist.
+    pub(super) fn is_held_for_want_of(&self, wanted: Offset) -> bool {
+        matches!(self.phase, Phase::Held { hold: Hold::OutOfRange { offset, .. }, .. } if offset == wanted)
+    }
+
     /// Reads nothing more. What waits to be written is left to the next owner, what is in flight may
-    /// end until the deadline.
-    pub(super) fn stop_reading(&mut self, deadline: Instant) {
-        self.phase = Phase::HandingOver { deadline };
+    /// end within the limits.
+    pub(super) fn stop_reading(&mut self, limits: TimeLimits) {
+        self.phase = Phase::HandingOver(limits);
         self.drop_filling();
     }
 
@@ -209,21 +255,28 @@ impl Partition {
         self.largest = self.largest.max(record.cost());
         if self.filling.cost() > self.charge.bytes() {
             let missing = self.filling.cost() - self.charge.bytes();
-            self.charge.add(missing.max(CHARGE_STEP.min(self.batch_bytes / 8)));
+            self.charge.add(missing.max(CHARGE_STEP.min(self.room.limit / 16)));
             self.measure_room();
         }
         !self.is_full(settings)
     }
 
-    /// One half of what the partition may hold is for the batch that is written, the other for the
-    /// one that fills.
     fn measure_room(&mut self) {
-        self.batch_bytes = self.budget.limit(&self.name) / 2;
+        self.room = self.budget.room(&self.name);
     }
 
+    /// Whether the next record, if it is as large as the largest so far, has to wait. Half of what
+    /// the partition may hold is for the batch that is written, half for the one that fills. A
+    /// partition that holds nothing takes any record: it has to pass somehow.
     fn is_full(&self, settings: &Settings) -> bool {
-        self.filling.len() >= settings.max_events
-            || (!self.filling.is_empty() && self.filling.cost() + self.largest > self.batch_bytes)
+        if self.filling.is_empty() && self.in_flight.is_none() {
+            return false;
+        }
+        let Room { limit, used } = self.room;
+        let too_large_a_batch = !self.filling.is_empty() && self.filling.cost() + self.largest > limit / 2;
+        let spare = self.charge.bytes().saturating_sub(self.filling.cost());
+        let over = used.saturating_sub(spare) + self.largest > limit;
+        self.filling.len() >= settings.max_events || too_large_a_batch || over
     }
 
     /// Cuts a micro-batch if one is due and none is in flight.
@@ -237,8 +290,8 @@ impl Partition {
         let due = match self.phase {
             Phase::Reading => now >= opened_at + settings.interval || self.is_full(settings),
             // Nothing will be added to it.
-            Phase::Held { .. } | Phase::Leaping(_) => true,
-            Phase::Starting | Phase::HandingOver { .. } => false,
+            Phase::Held { .. } | Phase::Leaping(_) | Phase::Stopping(_) => true,
+            Phase::Starting { .. } | Phase::HandingOver(_) => false,
         };
         if !due || self.in_flight.is_some() {
             return None;
@@ -267,8 +320,7 @@ impl Partition {
         self.measure_room();
         if !self.is_full(settings) {
             self.full_since = None;
-            let room = self.filling.is_empty() && self.batch_bytes > self.largest;
-            if self.paused && (room || self.in_flight.is_none()) {
+            if self.paused && self.filling.is_empty() {
                 self.paused = false;
                 return Appetite::Resume;
             }
@@ -286,62 +338,77 @@ impl Partition {
         Appetite::Wait(patient_until)
     }
 
-    /// Whether nothing that was read waits to be written.
-    pub(super) fn is_written(&self) -> bool {
-        self.filling.is_empty() && self.in_flight.is_none()
-    }
-
-    /// The client met something it cannot read, perhaps here: no commit may pass this place until a
-    /// probe has found it readable.
-    pub(super) fn doubts(&mut self) {
+    /// The client met something it cannot read, perhaps here: no commit may pass this place.
+    pub(super) fn doubts(&mut self, now: Instant) {
         let to = self.ledger.position();
-        let from = self.doubt.map_or(to, |doubt| doubt.from);
-        self.set_doubt(Some(Stretch { from, to }));
+        self.set_doubt(match self.doubt {
+            None => Doubt { stretch: Stretch { from: to, to }, probe_at: Some(now) },
+            Some(Doubt { stretch: Stretch { from, .. }, probe_at }) => {
+                Doubt { stretch: Stretch { from, to }, probe_at }
+            }
+        });
     }
 
-    /// A stretch can be read: what is in doubt begins behind it, if anything is.
-    pub(super) fn trusts(&mut self, stretch: Stretch) {
-        if let Some(doubt) = self.doubt.filter(|doubt| doubt.from == stretch.from) {
-            let left = Stretch { from: stretch.to, to: doubt.to };
-            self.set_doubt((left.from < left.to).then_some(left));
+    /// What to probe now, if anything.
+    pub(super) fn to_probe(&mut self, now: Instant) -> Option<Stretch> {
+        let doubt = self.doubt.as_mut()?;
+        doubt.probe_at.take_if(|at| now >= *at)?;
+        Some(doubt.stretch)
+    }
+
+    /// The probe could not tell.
+    pub(super) fn probes_again(&mut self, at: Instant) {
+        if let Some(doubt) = &mut self.doubt {
+            doubt.probe_at = Some(at);
         }
     }
 
     /// From here on records cannot be read.
     pub(super) fn breaks_off(&mut self, at: Offset) {
-        self.set_doubt(Some(Stretch { from: at, to: at }));
+        self.set_doubt(Doubt { stretch: Stretch { from: at, to: at }, probe_at: None });
     }
 
-    fn set_doubt(&mut self, doubt: Option<Stretch>) {
-        self.doubt = doubt;
-        self.ledger.set_barrier(None); let _ = doubt;
+    fn set_doubt(&mut self, doubt: Doubt) {
+        self.doubt = Some(doubt);
+        self.ledger.set_barrier(Some(doubt.stretch.from));
     }
 
     pub(super) fn to_commit(&self) -> Option<Offset> {
         let frontier = self.ledger.frontier();
         let moved = self.committed.is_none_or(|committed| frontier > committed);
-        (moved && !self.commit_refused && !matches!(self.phase, Phase::Starting)).then_some(frontier)
+        (moved && !self.commit_refused && !matches!(self.phase, Phase::Starting { .. })).then_some(frontier)
+    }
+
+    /// Nothing is in flight, nothing waits to be written.
+    pub(super) fn is_written(&self) -> bool {
+        self.in_flight.is_none() && self.filling.is_empty()
+    }
+
+    /// Nothing waits to be committed either.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.is_written() && self.to_commit().is_none()
     }
 
     pub(super) fn waits_only_for_commit(&self) -> bool {
-        matches!(self.phase, Phase::HandingOver { .. })
-            && self.in_flight.is_none()
-            && self.to_commit().is_some()
+        matches!(self.phase, Phase::HandingOver(_)) && self.in_flight.is_none() && self.to_commit().is_some()
     }
 
     pub(super) fn is_handed_over(&self) -> bool {
-        matches!(self.phase, Phase::HandingOver { .. })
-            && self.in_flight.is_none()
-            && self.to_commit().is_none()
+        matches!(self.phase, Phase::HandingOver(_)) && self.is_at_rest()
     }
 
     pub(super) fn wake_at(&self, settings: &Settings) -> Option<Instant> {
         match self.phase {
-            Phase::Starting | Phase::Leaping(_) => None,
-            Phase::Reading if self.in_flight.is_none() => self.opened_at.map(|at| at + settings.interval),
-            Phase::Reading => self.reprobe_at,
+            Phase::Starting { since } => Some(since + settings.start_timeout),
+            Phase::Reading => {
+                let cut_at = self.opened_at.filter(|_| self.in_flight.is_none());
+                let probe_at = self.doubt.and_then(|doubt| doubt.probe_at);
+                [cut_at.map(|at| at + settings.interval), probe_at].into_iter().flatten().min()
+            }
+            Phase::Leaping(_) | Phase::Stopping(_) => None,
             Phase::Held { recheck_at, .. } => Some(recheck_at),
-            Phase::HandingOver { deadline } => Some(deadline),
+            Phase::HandingOver(limits) if self.in_flight.is_some() => Some(limits.write_until),
+            Phase::HandingOver(limits) => self.to_commit().map(|_| limits.commit_until),
         }
     }
 
@@ -356,7 +423,11 @@ impl Partition {
             oldest_timestamp_millis: self.ledger.oldest_timestamp_millis(),
             hold: match &self.phase {
                 Phase::Held { hold, .. } => Some(hold),
-                Phase::Starting | Phase::Reading | Phase::Leaping(_) | Phase::HandingOver { .. } => None,
+                Phase::Starting { .. }
+                | Phase::Reading
+                | Phase::Leaping(_)
+                | Phase::Stopping(_)
+                | Phase::HandingOver(_) => None,
             },
         }
     }

@@ -13,7 +13,7 @@ pub struct Settings {
     pub max_events: usize,
     /// How long a micro-batch waits to fill.
     pub interval: Duration,
-    /// How long writes in flight may take once a partition is asked back.
+    /// How long a partition may take once it is asked back: to end its writes, and to commit.
     pub shutdown_timeout: Duration,
     /// What becomes of an offset that does not exist.
     pub on_out_of_range: OutOfRangePolicy,
@@ -21,8 +21,10 @@ pub struct Settings {
     pub skip_corrupt: bool,
     /// The least time between two commits: a kill costs at most so many repeated upserts.
     pub commit_interval: Duration,
-    /// How long a final commit may take before the partition is given up without it.
+    /// How much of that is left for the commit.
     pub commit_timeout: Duration,
+    /// How long after a commit that failed the next one waits.
+    pub commit_retry: Duration,
     /// How long a full partition makes the others wait before it is paused: longer than a batch
     /// takes when Cosmos DB is well, shorter than anyone notices.
     pub patience: Duration,
@@ -32,10 +34,12 @@ pub struct Settings {
     pub recheck_unknown_start: Duration,
     /// How often a doubtful place is probed again when the last probe could not tell.
     pub reprobe: Duration,
-    /// How long the group waits for our answer to an assignment while starts are looked up.
+    /// How long a start may be looked for before its partition counts as held.
     pub start_timeout: Duration,
     /// The longest time between two looks at the state.
     pub longest_sleep: Duration,
+    /// The shortest, unless something happens.
+    pub shortest_sleep: Duration,
 }
 
 impl Default for Settings {
@@ -48,12 +52,14 @@ impl Default for Settings {
             skip_corrupt: false,
             commit_interval: Duration::from_secs(1),
             commit_timeout: Duration::from_secs(5),
+            commit_retry: Duration::from_millis(100),
             patience: Duration::from_millis(200),
             recheck: Duration::from_secs(30),
             recheck_unknown_start: Duration::from_secs(2),
             reprobe: Duration::from_secs(5),
-            start_timeout: Duration::from_secs(20),
+            start_timeout: Duration::from_secs(5),
             longest_sleep: Duration::from_millis(100),
+            shortest_sleep: Duration::from_millis(1),
         }
     }
 }

@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::Worker;
 use super::io::{Begin, Effect, Finding, Probed, Range};
 use super::partition::{Hold, Leap, Phase};
+use super::settings::Settings;
 use crate::core::kafka::{Epoch, Offset, TopicPartition};
 use crate::core::settled::Policy;
 
@@ -28,128 +29,102 @@ impl Worker {
     pub(super) fn unreadable(&mut self, now: Instant) {
         for partition in self.topics.values_mut().flat_map(BTreeMap::values_mut) {
             if matches!(partition.phase, Phase::Reading) {
-                partition.doubts();
-                partition.reprobe_at = Some(now);
+                partition.doubts(now);
             }
         }
     }
 
-    pub(super) fn probed(&mut self, findings: &[Probed], now: Instant) {
-        self.probing = false;
-        for probed in findings {
-            self.probed_stretch(probed, now);
-        }
-    }
-
-    fn probed_stretch(&mut self, probed: &Probed, now: Instant) {
-        let recheck = now + self.settings.recheck;
-        let skip = self.settings.skip_corrupt;
+    pub(super) fn probed(&mut self, probed: &Probed, now: Instant) {
+        let Settings { recheck, reprobe, skip_corrupt, .. } = self.settings;
         let name = &probed.partition;
         let Some(partition) = self.present(name, probed.epoch) else { return };
         match (&partition.phase, probed.finding) {
-            (Phase::Reading | Phase::HandingOver { .. }, Finding::Readable) => {
-                partition.trusts(probed.stretch);
+            (Phase::Reading, Finding::Unknown) => partition.probes_again(now + reprobe),
+            // It was another partition, most likely. But if it was this one, and somebody has repaired it
+            // meanwhile or Kafka has deleted it, the client may have gone on anywhere: it is read from
+            // there again, and what is met then is met.
+            (Phase::Reading, Finding::Readable | Finding::Gone) => {
+                partition.phase = over_corrupt(probed.stretch.from, probed.stretch.from);
+                self.effects.push(Effect::Pause(name.clone()));
             }
-            (Phase::Reading, Finding::Gone) => {
-                partition.trusts(probed.stretch);
-                let wanted = vec![(name.clone(), probed.epoch)];
-                self.effects.push(Effect::ReadRange(wanted));
+            (Phase::Reading, Finding::Unreadable { at, resumes_at: Some(to) }) if skip_corrupt => {
+                partition.breaks_off(at);
+                partition.phase = over_corrupt(at, to);
+                self.effects.push(Effect::Pause(name.clone()));
             }
-            (Phase::Reading, Finding::Unreadable { at, resumes_at }) => {
+            (Phase::Reading, Finding::Unreadable { at, .. }) => {
                 partition.breaks_off(at);
                 let hold = Hold::Corrupt { at };
-                let leap = resumes_at.filter(|_| skip).map(|to| over_corrupt(at, to));
-                match leap {
-                    Some(leap) => partition.phase = Phase::Leaping(leap),
-                    None => partition.hold(hold.clone(), recheck),
-                }
+                partition.hold(hold.clone(), now + recheck);
                 self.effects.push(Effect::Pause(name.clone()));
-                self.effects.extend(leap.is_none().then(|| Effect::Held(name.clone(), hold)));
+                self.effects.push(Effect::Held(name.clone(), hold));
             }
             // The end of what cannot be read was not known before; now it is.
             (
                 Phase::Held { hold: Hold::Corrupt { .. }, .. },
                 Finding::Unreadable { at, resumes_at: Some(to) },
-            ) if skip => {
-                partition.phase = Phase::Leaping(over_corrupt(at, to));
+            ) if skip_corrupt => {
+                partition.phase = over_corrupt(at, to);
                 self.effects.push(Effect::Released(name.clone()));
             }
-            // It can be read after all (a replica was repaired).
-            (Phase::Held { hold: Hold::Corrupt { at }, .. }, Finding::Readable) => {
-                partition.phase = Phase::Leaping(over_corrupt(*at, *at));
+            // It can be read after all (a replica was repaired), or is deleted by now.
+            (Phase::Held { hold: Hold::Corrupt { at }, .. }, Finding::Readable | Finding::Gone) => {
+                partition.phase = over_corrupt(*at, *at);
                 self.effects.push(Effect::Released(name.clone()));
             }
             _ => {}
         }
     }
 
-    pub(super) fn ranges(&mut self, ranges: &[Range], now: Instant) {
-        let outside = |worker: &Self, range: &Range| {
-            worker.partition(&range.partition).is_some_and(|partition| {
-                let position = partition.ledger.position();
-                partition.epoch == range.epoch
-                    && matches!(partition.phase, Phase::Reading)
-                    && !(range.low..=range.high).contains(&position)
-            })
-        };
-        let mut found = false;
-        for range in ranges {
-            if outside(self, range) {
-                found = true;
-                self.out_of_range(range, now);
+    pub(super) fn ranges(&mut self, ranges: &[Range]) {
+        for Range { partition: name, epoch, low, high } in ranges {
+            let policy = self.settings.on_out_of_range;
+            let Some(partition) = self.present(name, *epoch) else { continue };
+            if !matches!(partition.phase, Phase::Reading) {
+                continue;
             }
-        }
-        if found {
-            return;
-        }
-        // The client has stopped fetching one of them, and does not say which; by now all are
-        // within their limits again. Reading on at their places makes it fetch again.
-        for range in ranges {
-            let Some(partition) = self.present(&range.partition, range.epoch) else { continue };
-            if matches!(partition.phase, Phase::Reading) {
-                let position = partition.ledger.position();
-                self.effects.push(Effect::SeekAndResume(range.partition.clone(), position));
+            let position = partition.ledger.position();
+            if (low..=high).contains(&&position) {
+                // The client has stopped fetching one of them, and does not say which. If it was this
+                // one, it is within its limits again. Reading on at its place makes it fetch again.
+                partition.is_fetched_again();
+                self.effects.push(Effect::SeekAndResume(name.clone(), position));
+                continue;
             }
-        }
-    }
-
-    fn out_of_range(&mut self, range: &Range, now: Instant) {
-        let policy = self.settings.on_out_of_range;
-        let recheck = now + self.settings.recheck;
-        let name = &range.partition;
-        self.effects.push(Effect::OutOfRange(name.clone()));
-        self.effects.push(Effect::Pause(name.clone()));
-        let Some(partition) = self.partition_mut(name) else { return };
-        let position = partition.ledger.position();
-        match policy.apply(position, range.low, range.high) {
-            Begin::Hold(hold) => {
-                partition.hold(hold.clone(), recheck);
-                self.effects.push(Effect::Held(name.clone(), hold));
-            }
-            Begin::Jump { to, .. } => {
-                let over = Some((position, Policy::OutOfRange));
-                partition.phase = Phase::Leaping(Leap { to, over });
-            }
-            Begin::At(_) => {}
+            partition.phase = match policy.apply(position, *low, *high) {
+                Begin::Hold(hold) => Phase::Stopping(hold),
+                Begin::Jump { to, .. } => {
+                    Phase::Leaping(Leap { from: position, to, policy: Policy::OutOfRange })
+                }
+                Begin::At(_) => continue,
+            };
+            self.effects.push(Effect::OutOfRange(name.clone()));
+            self.effects.push(Effect::Pause(name.clone()));
         }
     }
 
     /// Reads a partition anew from a place, in an epoch of its own: what is still in flight of the
     /// one before may settle nothing any more.
     pub(super) fn restart(&mut self, name: &TopicPartition, to: Offset, committed: Option<Offset>) {
-        self.next_epoch += 1;
-        let epoch = Epoch(self.next_epoch);
+        let epoch = self.new_epoch();
         let Some(partition) = self.partition_mut(name) else { return };
         let before = std::mem::replace(&mut partition.epoch, epoch);
-        let in_flight = partition.in_flight.is_some();
+        let (in_flight, told) = (partition.in_flight.is_some(), partition.told);
         partition.read_from(to, committed);
         if in_flight {
             self.effects.push(Effect::Abandon(name.clone(), before));
         }
-        self.effects.push(Effect::SeekAndResume(name.clone(), to));
+        if told {
+            self.effects.push(Effect::SeekAndResume(name.clone(), to));
+        }
+    }
+
+    pub(super) fn new_epoch(&mut self) -> Epoch {
+        self.next_epoch += 1;
+        Epoch(self.next_epoch)
     }
 }
 
-fn over_corrupt(from: Offset, to: Offset) -> Leap {
-    Leap { to, over: Some((from, Policy::Corrupt)) }
+fn over_corrupt(from: Offset, to: Offset) -> Phase {
+    Phase::Leaping(Leap { from, to, policy: Policy::Corrupt })
 }

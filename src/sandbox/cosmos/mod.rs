@@ -8,6 +8,7 @@ mod call;
 mod control;
 mod emulator;
 mod fault;
+mod journal;
 mod key;
 mod ranges;
 mod server;
@@ -24,6 +25,7 @@ use url::Url;
 
 pub use call::Kind;
 pub use fault::{Effect, Fault, Faults};
+pub use journal::Journal;
 pub use key::{KEY_SENTENCE, key_for, public_key};
 pub use stats::{Answered, Stats};
 
@@ -50,6 +52,9 @@ pub struct CosmosOptions {
     pub key: Option<String>,
     /// Whether faults can be asked for over HTTP, under `/_sandbox/`.
     pub control: bool,
+    /// Whether [`EmbeddedCosmos::journal`] is kept.
+    #[doc(hidden)]
+    pub journal: bool,
 }
 
 impl Default for CosmosOptions {
@@ -63,6 +68,7 @@ impl Default for CosmosOptions {
             physical_partitions: PHYSICAL_PARTITIONS,
             key: None,
             control: false,
+            journal: false,
         }
     }
 }
@@ -132,6 +138,7 @@ impl EmbeddedCosmos {
             faults: Faults::default(),
             throughput: options.throughput.map(Throughput::new),
             counter: stats::Counter::default(),
+            journal: options.journal.then(Arc::default),
             control: options.control.then(|| (options.database.clone(), shape)),
         });
         let (database, containers) = (options.database.clone(), options.containers.clone());
@@ -182,6 +189,12 @@ impl EmbeddedCosmos {
     #[doc(hidden)]
     pub fn faults(&self) -> &Faults {
         &self.service.faults
+    }
+
+    /// How often each document was written, if [`CosmosOptions::journal`] asked for it.
+    #[doc(hidden)]
+    pub fn journal(&self) -> Option<Arc<Journal>> {
+        self.service.journal.clone()
     }
 
     /// The emulator's own store, for what goes beyond faults: splits, merges, regions.

@@ -17,6 +17,7 @@ use super::call::{Call, Kind};
 use super::control;
 use super::emulator::{Answer, Emulator, Shape};
 use super::fault::{Effect, Faults};
+use super::journal::Journal;
 use super::key::{self, Unauthorized};
 use super::stats::{Counter, Served};
 use super::throughput::Throughput;
@@ -35,6 +36,7 @@ pub(super) struct Service {
     pub(super) faults: Faults,
     pub(super) throughput: Option<Throughput>,
     pub(super) counter: Counter,
+    pub(super) journal: Option<Arc<Journal>>,
     /// The database and the shape of containers made through `/_sandbox/`, when that is served.
     pub(super) control: Option<(String, Shape)>,
 }
@@ -140,6 +142,9 @@ impl Service {
             Ok(answer) => answer,
             Err(error) => internal_error(&format!("{error:#}")),
         };
+        if let Some(journal) = &self.journal {
+            journal.note(call, &answer);
+        }
         if let Some((throughput, container, key)) = budget {
             throughput.spend(container, key, answer.request_units(), Instant::now());
         }

@@ -1,7 +1,6 @@
 //! Records that cannot be read, and offsets that do not exist.
 
 use super::*;
-use crate::core::settled::Policy;
 
 impl Bench {
     fn apply(&mut self, input: Input) {
@@ -72,7 +71,7 @@ fn unreadable(at: i64, resumes_at: Option<i64>) -> Finding {
 }
 
 #[test]
-fn no_commit_passes_a_place_in_doubt_until_a_probe_has_found_it_readable() {
+fn no_commit_passes_a_place_in_doubt_and_what_is_behind_it_is_read_again() {
     let mut bench = Bench::reading(settings());
     bench.take(0, [10, 11]);
     let probed = bench.meets_something_unreadable();
@@ -83,27 +82,48 @@ fn no_commit_passes_a_place_in_doubt_until_a_probe_has_found_it_readable() {
     assert_eq!(commits(&bench.after(0)), [(0, 12)]);
     bench.answer(0, 12, CommitOutcome::Kept);
     assert_eq!(commits(&bench.after(1_000)), []);
+    // It can be read. Whether the client has read all of it, nobody knows.
+    bench.take(0, [22]);
     bench.finds(&probed, Finding::Readable);
-    assert_eq!(commits(&bench.after(0)), [(0, 22)]);
+    let mut effects = bench.after(0);
+    let batch = write_of(&mut effects);
+    bench.store(&batch);
+    let effects = bench.after(0);
+    assert!(matches!(effects.as_slice(), [Effect::SeekAndResume(_, Offset(12)), ..]), "{effects:?}");
+    bench.answer(0, 12, CommitOutcome::Kept);
+    bench.take(0, [13, 20, 21, 22]);
+    let batch = bench.batch(0);
+    bench.store(&batch);
+    assert_eq!(commits(&bench.after(1_000)), [(0, 23)]);
 }
 
 #[test]
-fn what_the_client_meets_while_a_probe_is_under_way_is_probed_next() {
+fn however_often_something_unreadable_is_met_one_probe_is_under_way() {
     let mut bench = Bench::reading(settings());
-    let first = bench.meets_something_unreadable();
+    let probed = bench.meets_something_unreadable();
     for offset in [10, 11, 12] {
         bench.take(0, [offset]);
         bench.apply(Input::Unreadable);
         assert!(!bench.after(0).iter().any(|effect| matches!(effect, Effect::Probe(_))), "one at a time");
     }
-    bench.finds(&first, Finding::Readable);
-    let second = bench.probe_after(0);
-    assert_eq!(second.stretch, stretch(10, 13), "one stretch, however often it was met");
+    bench.finds(&probed, Finding::Unknown);
+    assert_eq!(bench.probe_after(5_000).stretch, stretch(10, 13), "the whole stretch");
+}
+
+/// The owner who reads on from there will meet it, if there is anything.
+#[test]
+fn a_partition_in_doubt_is_handed_over_at_the_place_in_doubt() {
+    let mut bench = Bench::reading(settings());
+    bench.take(0, [10]);
+    let probed = bench.meets_something_unreadable();
+    bench.take(0, [15]);
     let batch = bench.batch(100);
+    bench.revoke(0, false);
     bench.store(&batch);
-    assert_eq!(commits(&bench.after(0)), []);
-    bench.finds(&second, Finding::Readable);
-    assert_eq!(commits(&bench.after(1_000)), [(0, 13)]);
+    bench.finds(&probed, Finding::Readable);
+    assert_eq!(commits(&bench.after(0)), [(0, 11)]);
+    bench.answer(0, 11, CommitOutcome::Kept);
+    assert!(unassigned(&bench.after(0)));
 }
 
 #[test]
@@ -161,7 +181,7 @@ fn an_unreadable_batch_is_left_out_and_counted_if_the_user_wants_so() {
     let [
         Effect::Skipped(_, Policy::Corrupt, 4),
         Effect::SeekAndResume(_, Offset(15)),
-        Effect::Commit(offsets),
+        Effect::Commit(_, offsets),
     ] = effects.as_slice()
     else {
         panic!("{effects:?}")
@@ -191,7 +211,7 @@ fn an_unreadable_batch_without_an_end_is_left_out_once_it_has_one() {
                 Effect::Released(_),
                 Effect::Skipped(_, Policy::Corrupt, 2),
                 Effect::SeekAndResume(_, Offset(12)),
-                Effect::Commit(_)
+                Effect::Commit(..)
             ]
         ),
         "{effects:?}"
@@ -210,7 +230,7 @@ fn nothing_is_left_out_while_something_before_it_has_not_ended() {
     bench.settle(&batch, [10]);
     bench.end(&batch);
     let effects = bench.after(0);
-    let [Effect::SeekAndResume(_, Offset(11)), Effect::Commit(offsets)] = effects.as_slice() else {
+    let [Effect::SeekAndResume(_, Offset(11)), Effect::Commit(_, offsets)] = effects.as_slice() else {
         panic!("{effects:?}")
     };
     assert_eq!(*offsets, [(tp(0), Offset(11))]);
@@ -233,15 +253,22 @@ fn an_offset_that_is_gone_holds_its_partition_alone() {
     });
     bench.apply(Input::Ranges(ranges.collect()));
     let effects = bench.after(0);
-    let [Effect::OutOfRange(_), Effect::Pause(paused), Effect::Held(held, why)] = effects.as_slice() else {
+    // The other is read on: perhaps it was the one, and its offset exists again.
+    let [
+        Effect::OutOfRange(_),
+        Effect::Pause(paused),
+        Effect::SeekAndResume(other, _),
+        Effect::Held(held, why),
+    ] = effects.as_slice()
+    else {
         panic!("{effects:?}")
     };
-    assert_eq!((paused, held), (&tp(0), &tp(0)));
+    assert_eq!((paused, held, other), (&tp(0), &tp(0), &tp(1)));
     assert_eq!(*why, Hold::OutOfRange { offset: Offset(10), low: Offset(50), high: Offset(90) });
     // An operator sets the offset; it is seen at the next look.
     bench.hears_of(50);
     let effects = bench.after(0);
-    let [Effect::Released(_), Effect::SeekAndResume(name, Offset(50)), ..] = effects.as_slice() else {
+    let [Effect::SeekAndResume(name, Offset(50)), Effect::Released(_)] = effects.as_slice() else {
         panic!("{effects:?}")
     };
     assert_eq!(*name, tp(0));
@@ -266,6 +293,11 @@ fn what_was_read_before_an_offset_was_gone_is_written_and_committed() {
         let seen = format!("{policy:?}: {effects:?}");
         if policy == OutOfRangePolicy::Hold {
             assert_eq!(commits(&effects), [(0, 16)], "{seen}");
+            assert!(!effects.iter().any(|effect| matches!(effect, Effect::Held(..))), "{seen}");
+            // From now on the offset is the operator's.
+            bench.answer(0, 16, CommitOutcome::Kept);
+            let effects = bench.after(0);
+            assert!(matches!(effects.as_slice(), [Effect::Held(..)]), "{effects:?}");
         } else {
             let left_out = |effect: &Effect| matches!(effect, Effect::Skipped(_, Policy::OutOfRange, 34));
             assert!(effects.iter().any(left_out), "16 to 49: {seen}");
@@ -286,16 +318,29 @@ fn an_offset_behind_the_end_is_not_taken_when_the_topic_has_grown_up_to_it() {
     assert!(bench.after(0).is_empty(), "nobody has set it");
     bench.hears_of(0);
     let effects = bench.after(0);
-    assert!(matches!(effects.as_slice(), [Effect::Released(_), Effect::SeekAndResume(_, Offset(0)), ..]));
+    assert!(matches!(effects.as_slice(), [Effect::SeekAndResume(_, Offset(0)), Effect::Released(_)]));
 }
 
+/// Whether the client passed over something there nobody can tell any more.
 #[test]
-fn a_probe_of_a_place_that_is_gone_asks_for_the_limits() {
+fn a_place_in_doubt_that_is_gone_is_read_from_like_any_offset_that_is_gone() {
     let mut bench = Bench::reading(settings());
     let probed = bench.meets_something_unreadable();
+    bench.take(0, [15]);
     bench.finds(&probed, Finding::Gone);
+    let mut effects = bench.after(0);
+    let batch = write_of(&mut effects);
+    assert!(matches!(effects.as_slice(), [Effect::Pause(_)]), "{effects:?}");
+    bench.store(&batch);
     let effects = bench.after(0);
-    assert!(matches!(effects.as_slice(), [Effect::ReadRange(_)]), "{effects:?}");
+    assert!(matches!(effects.as_slice(), [Effect::SeekAndResume(_, Offset(10)), ..]), "{effects:?}");
+    bench.answer(0, 10, CommitOutcome::Kept);
+    bench.loses_its_place(12, 90);
+    let held = |effect: &Effect| {
+        matches!(effect, Effect::Held(_, Hold::OutOfRange { offset: Offset(10), low: Offset(12), .. }))
+    };
+    let effects = bench.after(0);
+    assert!(effects.iter().any(held), "{effects:?}");
 }
 
 #[test]
@@ -308,7 +353,7 @@ fn an_offset_that_is_gone_is_jumped_over_and_counted_if_the_user_wants_so() {
         Effect::Pause(_),
         Effect::Skipped(_, Policy::OutOfRange, 40),
         Effect::SeekAndResume(_, Offset(50)),
-        Effect::Commit(offsets),
+        Effect::Commit(_, offsets),
     ] = effects.as_slice()
     else {
         panic!("{effects:?}")
@@ -316,18 +361,14 @@ fn an_offset_that_is_gone_is_jumped_over_and_counted_if_the_user_wants_so() {
     assert_eq!(*offsets, [(tp(0), Offset(50))]);
 }
 
-/// An assignment was answered before Kafka told the start; told late, the jump is counted as ever.
+/// A start that took long was shown as a hold; found late, the jump is counted as ever.
 #[test]
 fn a_jump_found_late_is_counted_too() {
     let mut bench = Bench::new(settings());
-    bench.apply(Input::Assigned(vec![tp(0)]));
-    bench.after(0);
-    bench.after(20_000);
-    let effects = bench.after(2_000);
-    let [Effect::FindStart(wanted)] = effects.as_slice() else { panic!("{effects:?}") };
-    let (partition, epoch) = wanted[0].clone();
-    let at = Begin::Jump { to: Offset(50), lost: 40 };
-    bench.apply(Input::Begin { partition, epoch, at });
+    let (_, epoch) = bench.give(&[0]).remove(0);
+    let effects = bench.after(5_000);
+    assert!(matches!(effects.as_slice(), [Effect::Held(_, Hold::UnknownStart)]), "{effects:?}");
+    bench.begin(0, epoch, Begin::Jump { to: Offset(50), lost: 40 });
     let effects = bench.after(0);
     assert!(effects.iter().any(|effect| matches!(effect, Effect::Skipped(_, Policy::OutOfRange, 40))));
     assert!(effects.iter().any(|effect| matches!(effect, Effect::OutOfRange(_))));
