@@ -54,10 +54,12 @@ fn read<C: ConsumerContext>(consumer: &BaseConsumer<C>, begun: Instant) -> Findi
             Some(Ok(record)) => {
                 return match unreadable_since {
                     Some(_) => Finding::Unreadable { resumes_at: Some(Offset(record.offset())) },
-                    None => Finding::Readable,
+                    None => Finding::Readable { first: Some(Offset(record.offset())) },
                 };
             }
-            Some(Err(KafkaError::PartitionEOF(_))) if unreadable_since.is_none() => return Finding::Readable,
+            Some(Err(KafkaError::PartitionEOF(_))) if unreadable_since.is_none() => {
+                return Finding::Readable { first: None };
+            }
             Some(Err(error)) => match Meaning::of(&error) {
                 Meaning::Unreadable => {
                     unreadable_since.get_or_insert_with(Instant::now);

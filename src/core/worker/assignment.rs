@@ -115,6 +115,7 @@ impl Worker {
         self.wanted_back = None;
         self.commits.forget();
         self.probing = false;
+        self.fetch_stopped = false;
     }
 
     fn drop_partition(&mut self, name: &TopicPartition) {

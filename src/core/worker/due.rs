@@ -71,9 +71,9 @@ impl Worker {
                 }
                 let name = TopicPartition { topic: Arc::clone(topic), partition: *number };
                 match hold {
+                    _ if !at_rest => continue,
                     Hold::Corrupt { at } => probes.push((name, partition.epoch, *at)),
-                    _ if at_rest => starts.push((name, partition.epoch)),
-                    _ => continue,
+                    _ => starts.push((name, partition.epoch)),
                 }
                 let unknown = matches!(hold, Hold::UnknownStart);
                 *recheck_at = now + if unknown { settings.recheck_unknown_start } else { settings.recheck };
@@ -101,7 +101,9 @@ impl Worker {
                 }
                 partition.reprobe_at = (!partition.doubts.is_empty()).then_some(reprobe);
                 let name = TopicPartition { topic: Arc::clone(topic), partition: *number };
-                wanted.extend(partition.doubts.iter().map(|place| (name.clone(), partition.epoch, *place)));
+                wanted.extend(
+                    partition.doubts.iter().map(|doubt| (name.clone(), partition.epoch, doubt.place)),
+                );
             }
         }
         if !wanted.is_empty() {

@@ -92,8 +92,11 @@ pub enum CommitOutcome {
 /// What a probe found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finding {
-    /// Every record from there on can be read.
-    Readable,
+    /// Records from there on can be read.
+    Readable {
+        /// The first of them, unless the partition ends there.
+        first: Option<Offset>,
+    },
     /// Records from there on cannot be read; reading works again at `resumes_at`, if that is known.
     Unreadable {
         /// The first offset that can be read again.

@@ -61,6 +61,8 @@ pub struct Worker {
     /// What the group wants back. It is answered once all of it is handed over.
     wanted_back: Option<Vec<TopicPartition>>,
     probing: bool,
+    /// The client has stopped fetching some partition: its offset does not exist.
+    fetch_stopped: bool,
     draining: bool,
     drained: bool,
     effects: Vec<Effect>,
@@ -77,6 +79,7 @@ impl Worker {
             commits: Commits::default(),
             wanted_back: None,
             probing: false,
+            fetch_stopped: false,
             draining: false,
             drained: false,
             effects: Vec::new(),
@@ -99,11 +102,7 @@ impl Worker {
             Input::Committed { number, answers } => self.committed(number, &answers, now),
             Input::Unreadable => self.unreadable(now),
             Input::Probed(findings) => self.probed(&findings, now),
-            Input::OffsetGone => {
-                let wanted =
-                    self.reading().map(|(name, partition)| (name, partition.epoch)).collect::<Vec<_>>();
-                self.effects.push(Effect::ReadRange(wanted));
-            }
+            Input::OffsetGone => self.offset_gone(),
             Input::Ranges(ranges) => self.ranges(&ranges, now),
             Input::Drain => self.drain(now),
             Input::ClientLost => self.client_lost(),

@@ -115,7 +115,7 @@ pub(super) struct Partition {
     /// The last offset of the micro-batch that is being written, if there is one.
     pub(super) in_flight: Option<Offset>,
     /// Places where the client may have passed over records, each to be probed.
-    pub(super) doubts: Vec<Offset>,
+    pub(super) doubts: Vec<Doubt>,
     pub(super) reprobe_at: Option<Instant>,
     filling: Records,
     charge: Charge,
@@ -130,6 +130,14 @@ pub(super) struct Partition {
     full_since: Option<Instant>,
     /// Its last batch took longer than the patience: pause at once instead of making others wait.
     slow: bool,
+}
+
+/// A place where the client may have passed over records.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Doubt {
+    pub(super) place: Offset,
+    /// The first record that came after.
+    pub(super) next: Option<Offset>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,6 +179,7 @@ impl Partition {
         self.phase = Phase::Reading;
         self.ledger = Ledger::new(offset);
         self.committed = committed;
+        self.commit_refused = false;
         self.in_flight = None;
         self.doubts.clear();
         self.reprobe_at = None;
@@ -178,10 +187,27 @@ impl Partition {
         self.drop_filling();
     }
 
+    /// Goes on reading further ahead, in the same epoch. Gives whether it is further ahead.
+    pub(super) fn jump(&mut self, to: Offset) -> bool {
+        let is_ahead = to >= self.ledger.position();
+        if is_ahead {
+            self.phase = Phase::Reading;
+            self.ledger.jump(to);
+            self.paused = false;
+        }
+        is_ahead
+    }
+
     /// Reads nothing more until the reason is gone. What is in flight may end.
     pub(super) fn hold(&mut self, hold: Hold, recheck_at: Instant) {
+        if matches!(hold, Hold::OutOfRange { .. }) {
+            // What was read is written: it may be nowhere else any more. But the offset is an
+            // operator's to set now, who must not be overwritten by a commit.
+            self.commit_refused = true;
+        } else {
+            self.drop_filling();
+        }
         self.phase = Phase::Held { hold, recheck_at };
-        self.drop_filling();
     }
 
     /// Reads nothing more. What waits to be written is left to the next owner, what is in flight may
@@ -205,6 +231,7 @@ impl Partition {
         {
             return true;
         }
+        self.doubts.iter_mut().for_each(|doubt| doubt.next = doubt.next.or(Some(record.offset)));
         self.filling.push(record);
         self.opened_at.get_or_insert(now);
         self.largest = self.largest.max(record.cost());
@@ -243,7 +270,8 @@ impl Partition {
     ) -> Option<Batch> {
         let opened_at = self.opened_at?;
         let due = now >= opened_at + settings.interval || self.is_full(settings);
-        if !due || self.in_flight.is_some() || !matches!(self.phase, Phase::Reading) {
+        let writes = matches!(self.phase, Phase::Reading | Phase::Held { hold: Hold::OutOfRange { .. }, .. });
+        if !due || self.in_flight.is_some() || !writes {
             return None;
         }
         let records = std::mem::take(&mut self.filling);
@@ -292,18 +320,36 @@ impl Partition {
     /// found it readable.
     pub(super) fn doubt(&mut self) {
         let place = self.ledger.position();
-        if !self.doubts.contains(&place) {
-            self.doubts.push(place);
+        if self.doubt_at(place).is_none() {
+            self.doubts.push(Doubt { place, next: None });
         }
-        self.ledger.set_barrier(self.doubts.iter().min().copied());
+        self.ledger.set_barrier(self.oldest_doubt());
     }
 
-    /// The doubt about a place is settled. Gives whether there was one.
-    pub(super) fn trust(&mut self, place: Offset) -> bool {
-        let before = self.doubts.len();
-        self.doubts.retain(|doubt| *doubt != place);
-        self.ledger.set_barrier(self.doubts.iter().min().copied());
-        self.doubts.len() < before
+    pub(super) fn doubt_at(&self, place: Offset) -> Option<Doubt> {
+        self.doubts.iter().find(|doubt| doubt.place == place).copied()
+    }
+
+    pub(super) fn oldest_doubt(&self) -> Option<Offset> {
+        self.doubts.iter().map(|doubt| doubt.place).min()
+    }
+
+    /// What is below a place is in doubt no more, as nothing is left of it.
+    pub(super) fn doubt_from(&mut self, place: Offset) {
+        self.doubts.iter_mut().for_each(|doubt| doubt.place = place.max(doubt.place));
+        self.ledger.set_barrier(self.oldest_doubt());
+    }
+
+    /// The doubt about a place is settled.
+    pub(super) fn trust(&mut self, place: Offset) {
+        self.doubts.retain(|doubt| doubt.place != place);
+        self.ledger.set_barrier(self.oldest_doubt());
+    }
+
+    /// The doubts about all places are settled.
+    pub(super) fn trust_all(&mut self) {
+        self.doubts.clear();
+        self.ledger.set_barrier(None);
     }
 
     pub(super) fn to_commit(&self) -> Option<Offset> {

@@ -18,7 +18,7 @@ fn no_commit_passes_a_place_in_doubt_until_a_probe_has_found_it_readable() {
     assert_eq!(commits(&bench.after(0)), [(0, 12)]);
     bench.answer(0, 12, CommitOutcome::Kept);
     assert_eq!(commits(&bench.after(1_000)), []);
-    let finding = Finding::Readable;
+    let finding = Finding::Readable { first: Some(Offset(20)) };
     bench.worker.apply(Input::Probed(vec![Probed { partition, epoch, place, finding }]), bench.now);
     assert_eq!(commits(&bench.after(0)), [(0, 22)]);
 }
@@ -43,7 +43,10 @@ fn an_unreadable_batch_holds_the_partition_where_it_is() {
     // Healed, it reads on from behind what is settled: nothing is.
     let effects = bench.after(30_000);
     assert!(matches!(effects.as_slice(), [Effect::Probe(_)]), "{effects:?}");
-    bench.worker.apply(Input::Probed(vec![Probed { finding: Finding::Readable, ..probed }]), bench.now);
+    bench.worker.apply(
+        Input::Probed(vec![Probed { finding: Finding::Readable { first: Some(Offset(11)) }, ..probed }]),
+        bench.now,
+    );
     let effects = bench.after(0);
     assert!(
         matches!(effects.as_slice(), [Effect::Released(_), Effect::SeekAndResume(_, Offset(10))]),

@@ -126,7 +126,8 @@ impl Log {
     pub(super) fn probe(&mut self, place: i64) -> Finding {
         match self.next(place) {
             Next::Deleted => Finding::Unknown,
-            Next::Record(_) | Next::End => Finding::Readable,
+            Next::Record(first) => Finding::Readable { first: Some(Offset(first)) },
+            Next::End => Finding::Readable { first: None },
             Next::Unreadable(first) => {
                 let resumes_at =
                     self.records.range(first..).find(|offset| !self.unreadable.contains(offset)).copied();

@@ -125,7 +125,10 @@ impl World {
             Effect::Resume(name) => self.client.get_mut(&name.partition).expect("assigned").paused = false,
             Effect::Write(batch) => self.written(*batch),
             Effect::WindDown(name, epoch) => self.writing_of(&name, epoch, |batch| batch.winds_down = true),
-            Effect::Abandon(name, epoch) => self.writing_of(&name, epoch, |batch| batch.abandoned = true),
+            Effect::Abandon(name, epoch) => {
+                self.writing_of(&name, epoch, |batch| batch.abandoned = true);
+                self.let_go(name.partition, |_| false);
+            }
             Effect::Commit(number, offsets) => self.asked_to_commit(number, offsets),
             Effect::FindStart(wanted) => {
                 self.questions.extend(wanted.into_iter().map(|(name, epoch)| Question::Start(name, epoch)));

@@ -49,9 +49,9 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Expire),
         2 => Just(Step::Lose),
         2 => (number(), 1..4usize).prop_map(|(number, count)| Step::Others(number, count)),
-        14 => (number(), 1..4i64, prop::bool::weighted(1.0))
+        14 => (number(), 1..4i64, prop::bool::weighted(0.9))
             .prop_map(|(number, gap, readable)| Step::Produce(number, gap, readable)),
-        1 => (number(), 1..2i64).prop_map(|(number, _low)| Step::Delete(number, 0)),
+        1 => (number(), 0..40i64).prop_map(|(number, low)| Step::Delete(number, low)),
         1 => Just(Step::Heal),
         20 => (number(), 1..8usize).prop_map(|(number, count)| Step::Deliver(number, count)),
         20 => (0..9usize, 0..9usize).prop_map(|(which, record)| Step::Settle(which, record)),
