@@ -26,7 +26,7 @@ pub(super) enum Job {
     /// Where do these begin? The second list is everything that the worker owns.
     Starts(Vec<(TopicPartition, Epoch)>, Vec<TopicPartition>),
     /// What are the limits of these?
-    Ranges(Vec<(TopicPartition, Epoch)>),
+    Ranges(Vec<(TopicPartition, Epoch, Offset)>),
     /// Can these places be read?
     Probes(Vec<(TopicPartition, Epoch, Offset)>),
 }
@@ -77,7 +77,7 @@ struct Asker {
 struct Open {
     starts: BTreeMap<TopicPartition, Epoch>,
     owned: Vec<TopicPartition>,
-    ranges: Vec<(TopicPartition, Epoch)>,
+    ranges: BTreeMap<TopicPartition, (Epoch, Offset)>,
     probes: Vec<(TopicPartition, Epoch, Offset)>,
 }
 
@@ -89,7 +89,9 @@ impl Open {
                 self.starts.retain(|name, _| owned.contains(name));
                 self.owned = owned;
             }
-            Job::Ranges(wanted) => self.ranges = wanted,
+            Job::Ranges(wanted) => {
+                self.ranges.extend(wanted.into_iter().map(|(name, epoch, at)| (name, (epoch, at))));
+            }
             Job::Probes(places) => self.probes.extend(places),
         }
     }
@@ -131,7 +133,9 @@ impl Asker {
             self.mention("offsets_unknown", starts.problem.as_deref());
         }
         if !open.ranges.is_empty() {
-            match lookup.ranges(&open.ranges) {
+            let wanted: Vec<_> =
+                open.ranges.iter().map(|(name, (epoch, at))| (name.clone(), *epoch, *at)).collect();
+            match lookup.ranges(&wanted) {
                 Ok(ranges) => {
                     open.ranges.clear();
                     self.outside.tell(Input::Ranges(ranges));

@@ -115,7 +115,6 @@ impl Worker {
         self.wanted_back = None;
         self.commits.forget();
         self.probing = false;
-        self.fetch_stopped = false;
     }
 
     fn drop_partition(&mut self, name: &TopicPartition) {

@@ -101,9 +101,10 @@ impl Worker {
                 }
                 partition.reprobe_at = (!partition.doubts.is_empty()).then_some(reprobe);
                 let name = TopicPartition { topic: Arc::clone(topic), partition: *number };
-                wanted.extend(
-                    partition.doubts.iter().map(|doubt| (name.clone(), partition.epoch, doubt.place)),
-                );
+                for doubt in &mut partition.doubts {
+                    doubt.renewed = false;
+                    wanted.push((name.clone(), partition.epoch, doubt.place));
+                }
             }
         }
         if !wanted.is_empty() {

@@ -61,8 +61,6 @@ pub struct Worker {
     /// What the group wants back. It is answered once all of it is handed over.
     wanted_back: Option<Vec<TopicPartition>>,
     probing: bool,
-    /// The client has stopped fetching some partition: its offset does not exist.
-    fetch_stopped: bool,
     draining: bool,
     drained: bool,
     effects: Vec<Effect>,
@@ -79,7 +77,6 @@ impl Worker {
             commits: Commits::default(),
             wanted_back: None,
             probing: false,
-            fetch_stopped: false,
             draining: false,
             drained: false,
             effects: Vec::new(),

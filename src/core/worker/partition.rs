@@ -117,6 +117,8 @@ pub(super) struct Partition {
     /// Places where the client may have passed over records, each to be probed.
     pub(super) doubts: Vec<Doubt>,
     pub(super) reprobe_at: Option<Instant>,
+    /// Whether this may be the partition that the client has stopped fetching.
+    pub(super) may_be_stopped: bool,
     filling: Records,
     charge: Charge,
     opened_at: Option<Instant>,
@@ -138,6 +140,8 @@ pub(super) struct Doubt {
     pub(super) place: Offset,
     /// The first record that came after.
     pub(super) next: Option<Offset>,
+    /// Records were passed over after a probe was asked for: its answer is out of date.
+    pub(super) renewed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,6 +164,7 @@ impl Partition {
             in_flight: None,
             doubts: Vec::new(),
             reprobe_at: None,
+            may_be_stopped: false,
             filling: Records::new(),
             charge: budget.open(&name),
             opened_at: None,
@@ -183,6 +188,7 @@ impl Partition {
         self.in_flight = None;
         self.doubts.clear();
         self.reprobe_at = None;
+        self.may_be_stopped = false;
         self.paused = false;
         self.drop_filling();
     }
@@ -193,6 +199,7 @@ impl Partition {
         if is_ahead {
             self.phase = Phase::Reading;
             self.ledger.jump(to);
+            self.may_be_stopped = false;
             self.paused = false;
         }
         is_ahead
@@ -320,8 +327,9 @@ impl Partition {
     /// found it readable.
     pub(super) fn doubt(&mut self) {
         let place = self.ledger.position();
-        if self.doubt_at(place).is_none() {
-            self.doubts.push(Doubt { place, next: None });
+        match self.doubts.iter_mut().find(|doubt| doubt.place == place) {
+            Some(doubt) => doubt.renewed = true,
+            None => self.doubts.push(Doubt { place, next: None, renewed: true }),
         }
         self.ledger.set_barrier(self.oldest_doubt());
     }

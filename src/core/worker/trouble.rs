@@ -2,6 +2,7 @@
 //! saying where, so the place has to be found before anything may be committed past it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::Worker;
@@ -49,10 +50,11 @@ impl Worker {
         match (&partition.phase, probed.finding) {
             // The place may have been deleted meanwhile.
             (Phase::Reading | Phase::Held { hold: Hold::Corrupt { .. }, .. }, Finding::Unknown) => {
-                self.effects.push(Effect::ReadRange(vec![(name.clone(), probed.epoch)]));
+                let position = partition.ledger.position();
+                self.effects.push(Effect::ReadRange(vec![(name.clone(), probed.epoch, position)]));
             }
             (Phase::Reading | Phase::HandingOver(_), finding) => {
-                if let Some(doubt) = partition.doubt_at(probed.place) {
+                if let Some(doubt) = partition.doubt_at(probed.place).filter(|doubt| !doubt.renewed) {
                     self.doubt_probed(name, doubt, finding, now);
                 }
             }
@@ -117,18 +119,28 @@ impl Worker {
 
     /// The client has stopped fetching a partition, and does not say which.
     pub(super) fn offset_gone(&mut self) {
-        self.fetch_stopped = true;
-        let wanted = self.reading().map(|(name, partition)| (name, partition.epoch)).collect();
+        let mut wanted = Vec::new();
+        for (topic, partitions) in &mut self.topics {
+            for (number, partition) in partitions {
+                if matches!(partition.phase, Phase::Reading) {
+                    partition.may_be_stopped = true;
+                    let name = TopicPartition { topic: Arc::clone(topic), partition: *number };
+                    wanted.push((name, partition.epoch, partition.ledger.position()));
+                }
+            }
+        }
         self.effects.push(Effect::ReadRange(wanted));
     }
 
     pub(super) fn ranges(&mut self, ranges: &[Range], now: Instant) {
+        let mut found = false;
         for range in ranges {
             let Some(partition) = self.present(&range.partition, range.epoch) else { continue };
-            let position = partition.ledger.position();
+            // The end may have been read before the latest records were.
+            let gone = partition.ledger.position() < range.low || range.position > range.high;
             match &partition.phase {
-                Phase::Reading if !(range.low..=range.high).contains(&position) => {
-                    self.fetch_stopped = false;
+                Phase::Reading if gone => {
+                    found = true;
                     self.out_of_range(range, now);
                 }
                 Phase::Reading => self.doubts_deleted(range, now),
@@ -138,14 +150,14 @@ impl Worker {
                 Phase::Held { .. } | Phase::Starting { .. } | Phase::HandingOver(_) => {}
             }
         }
-        if !std::mem::take(&mut self.fetch_stopped) {
+        if found {
             return;
         }
         // By now all are within their limits again. Reading on at their places makes the client
         // fetch again the one that it has stopped.
         for range in ranges {
             let Some(partition) = self.present(&range.partition, range.epoch) else { continue };
-            if matches!(partition.phase, Phase::Reading) {
+            if matches!(partition.phase, Phase::Reading) && std::mem::take(&mut partition.may_be_stopped) {
                 let position = partition.ledger.position();
                 self.effects.push(Effect::SeekAndResume(range.partition.clone(), position));
             }

@@ -84,9 +84,10 @@ fn an_offset_that_is_gone_holds_its_partition_alone() {
     };
     let ranges = |low: i64| {
         let limits = [(low, 90), (0, 90)];
-        epochs.iter().zip(limits).map(|((partition, epoch), (low, high))| Range {
+        epochs.iter().zip(limits).map(|((partition, epoch, position), (low, high))| Range {
             partition: partition.clone(),
             epoch: *epoch,
+            position: *position,
             low: Offset(low),
             high: Offset(high),
         })
@@ -114,11 +115,11 @@ fn an_offset_that_is_gone_holds_its_partition_alone() {
 fn an_offset_that_is_gone_is_jumped_over_and_counted_if_the_user_wants_so() {
     let mut bench = Bench::reading(Settings { on_out_of_range: OutOfRangePolicy::Earliest, ..settings() });
     bench.worker.apply(Input::OffsetGone, bench.now);
-    let (partition, epoch) = match bench.after(0).remove(0) {
+    let (partition, epoch, position) = match bench.after(0).remove(0) {
         Effect::ReadRange(mut wanted) => wanted.remove(0),
         other => panic!("{other:?}"),
     };
-    let range = Range { partition, epoch, low: Offset(50), high: Offset(90) };
+    let range = Range { partition, epoch, position, low: Offset(50), high: Offset(90) };
     bench.worker.apply(Input::Ranges(vec![range]), bench.now);
     let effects = bench.after(0);
     assert!(
