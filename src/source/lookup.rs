@@ -132,12 +132,12 @@ impl<C: ConsumerContext + 'static> Lookup<C> {
     }
 
     /// Reads the limits of partitions; those that Kafka does not tell are left out.
-    pub fn ranges(&self, wanted: &[(TopicPartition, Epoch)]) -> Result<Vec<Range>, LookupError> {
+    pub fn ranges(&self, wanted: &[(TopicPartition, Epoch, Offset)]) -> Result<Vec<Range>, LookupError> {
         wanted
             .iter()
-            .map(|(partition, epoch)| {
+            .map(|(partition, epoch, position)| {
                 let (low, high) = self.limits(partition)?;
-                Ok(Range { partition: partition.clone(), epoch: *epoch, low, high })
+                Ok(Range { partition: partition.clone(), epoch: *epoch, position: *position, low, high })
             })
             .collect()
     }

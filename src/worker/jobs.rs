@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::inbox::Outside;
 use super::settings::Settings;
-use crate::core::kafka::{Epoch, TopicPartition};
+use crate::core::kafka::{Epoch, Offset, TopicPartition};
 use crate::core::worker::{Input, Probed, Stretch};
 use crate::observe::health::Health;
 use crate::source::consumer::WorkerConsumer;
@@ -26,7 +26,7 @@ pub(super) enum Job {
     /// Where do these begin? The second list is everything that the worker owns.
     Starts(Vec<(TopicPartition, Epoch)>, Vec<TopicPartition>),
     /// What are the limits of these?
-    Ranges(Vec<(TopicPartition, Epoch)>),
+    Ranges(Vec<(TopicPartition, Epoch, Offset)>),
     /// Can these be read?
     Probes(Vec<(TopicPartition, Epoch, Stretch)>),
 }
@@ -77,7 +77,7 @@ struct Asker {
 struct Open {
     starts: BTreeMap<TopicPartition, Epoch>,
     owned: Vec<TopicPartition>,
-    ranges: Vec<(TopicPartition, Epoch)>,
+    ranges: BTreeMap<TopicPartition, (Epoch, Offset)>,
     probes: Vec<(TopicPartition, Epoch, Stretch)>,
 }
 
@@ -89,7 +89,9 @@ impl Open {
                 self.starts.retain(|name, _| owned.contains(name));
                 self.owned = owned;
             }
-            Job::Ranges(wanted) => self.ranges = wanted,
+            Job::Ranges(wanted) => {
+                self.ranges.extend(wanted.into_iter().map(|(name, epoch, at)| (name, (epoch, at))));
+            }
             Job::Probes(stretches) => self.probes.extend(stretches),
         }
     }
@@ -131,7 +133,9 @@ impl Asker {
             self.mention("offsets_unknown", starts.problem.as_deref());
         }
         if !open.ranges.is_empty() {
-            match lookup.ranges(&open.ranges) {
+            let wanted: Vec<_> =
+                open.ranges.iter().map(|(name, (epoch, at))| (name.clone(), *epoch, *at)).collect();
+            match lookup.ranges(&wanted) {
                 Ok(ranges) => {
                     open.ranges.clear();
                     self.outside.tell(Input::Ranges(ranges));

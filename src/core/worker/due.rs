@@ -130,7 +130,7 @@ impl Worker {
             for (number, partition) in partitions {
                 let name = || TopicPartition { topic: Arc::clone(topic), partition: *number };
                 if matches!(partition.phase, Phase::Reading)
-                    && let Some(stretch) = partition.to_probe(now)
+                    && let Some(stretch) = partition.probe_now(now)
                 {
                     wanted.push((name(), partition.epoch, stretch));
                 }

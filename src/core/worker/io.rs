@@ -136,6 +136,8 @@ pub struct Range {
     pub partition: TopicPartition,
     /// In which assignment.
     pub epoch: Epoch,
+    /// The next offset to read when the question was asked.
+    pub position: Offset,
     /// The oldest offset there is.
     pub low: Offset,
     /// The offset of the next record to be written.
@@ -169,8 +171,8 @@ pub enum Effect {
     Commit(CommitNumber, Vec<(TopicPartition, Offset)>),
     /// Find out whether these can be read; answered by [`Input::Probed`].
     Probe(Vec<(TopicPartition, Epoch, Stretch)>),
-    /// Read the limits of these; answered by [`Input::Ranges`].
-    ReadRange(Vec<(TopicPartition, Epoch)>),
+    /// Read the limits of these, which are read from these offsets on; answered by [`Input::Ranges`].
+    ReadRange(Vec<(TopicPartition, Epoch, Offset)>),
     /// The partition is held, for everybody to see.
     Held(TopicPartition, Hold),
     /// The partition goes on.

@@ -103,8 +103,9 @@ impl Worker {
             Input::Unreadable => self.unreadable(now),
             Input::Probed(findings) => findings.iter().for_each(|probed| self.probed(probed, now)),
             Input::OffsetGone => {
-                let wanted =
-                    self.reading().map(|(name, partition)| (name, partition.epoch)).collect::<Vec<_>>();
+                let reading = self.reading();
+                let asked = reading.map(|(name, reads)| (name, reads.epoch, reads.ledger.position()));
+                let wanted = asked.collect();
                 self.effects.push(Effect::ReadRange(wanted));
             }
             Input::Ranges(ranges) => self.ranges(&ranges),

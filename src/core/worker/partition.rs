@@ -350,7 +350,7 @@ impl Partition {
     }
 
     /// What to probe now, if anything.
-    pub(super) fn to_probe(&mut self, now: Instant) -> Option<Stretch> {
+    pub(super) fn probe_now(&mut self, now: Instant) -> Option<Stretch> {
         let doubt = self.doubt.as_mut()?;
         doubt.probe_at.take_if(|at| now >= *at)?;
         Some(doubt.stretch)

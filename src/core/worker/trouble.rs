@@ -77,14 +77,15 @@ impl Worker {
     }
 
     pub(super) fn ranges(&mut self, ranges: &[Range]) {
-        for Range { partition: name, epoch, low, high } in ranges {
+        for Range { partition: name, epoch, position: asked_at, low, high } in ranges {
             let policy = self.settings.on_out_of_range;
             let Some(partition) = self.present(name, *epoch) else { continue };
             if !matches!(partition.phase, Phase::Reading) {
                 continue;
             }
             let position = partition.ledger.position();
-            if (low..=high).contains(&&position) {
+            // The end may have been read before the latest records were.
+            if position >= *low && asked_at <= high {
                 // The client has stopped fetching one of them, and does not say which. If it was this
                 // one, it is within its limits again. Reading on at its place makes it fetch again.
                 partition.is_fetched_again();

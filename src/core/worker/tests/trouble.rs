@@ -30,11 +30,11 @@ impl Bench {
     /// An offset is gone, and the partition holds `low` to `high`.
     fn loses_its_place(&mut self, low: i64, high: i64) {
         self.apply(Input::OffsetGone);
-        let (partition, epoch) = match self.after(0).remove(0) {
+        let (partition, epoch, position) = match self.after(0).remove(0) {
             Effect::ReadRange(mut wanted) => wanted.remove(0),
             other => panic!("{other:?}"),
         };
-        let range = Range { partition, epoch, low: Offset(low), high: Offset(high) };
+        let range = Range { partition, epoch, position, low: Offset(low), high: Offset(high) };
         self.apply(Input::Ranges(vec![range]));
     }
 
@@ -245,9 +245,10 @@ fn an_offset_that_is_gone_holds_its_partition_alone() {
         Effect::ReadRange(wanted) => wanted,
         other => panic!("{other:?}"),
     };
-    let ranges = epochs.iter().zip([50, 0]).map(|((partition, epoch), low)| Range {
+    let ranges = epochs.iter().zip([50, 0]).map(|((partition, epoch, position), low)| Range {
         partition: partition.clone(),
         epoch: *epoch,
+        position: *position,
         low: Offset(low),
         high: Offset(90),
     });
@@ -319,6 +320,23 @@ fn an_offset_behind_the_end_is_not_taken_when_the_topic_has_grown_up_to_it() {
     bench.hears_of(0);
     let effects = bench.after(0);
     assert!(matches!(effects.as_slice(), [Effect::SeekAndResume(_, Offset(0)), Effect::Released(_)]));
+}
+
+#[test]
+fn limits_are_held_against_the_moment_they_were_asked_for() {
+    let mut bench = Bench::reading(settings());
+    bench.apply(Input::OffsetGone);
+    bench.take(0, 10..13);
+    let (partition, epoch, position) = match bench.after(0).remove(0) {
+        Effect::ReadRange(mut wanted) => wanted.remove(0),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(position, Offset(10));
+    // The end was read before the latest records were.
+    let range = Range { partition, epoch, position, low: Offset(0), high: Offset(11) };
+    bench.apply(Input::Ranges(vec![range]));
+    let effects = bench.after(0);
+    assert!(matches!(effects.as_slice(), [Effect::SeekAndResume(_, Offset(13))]), "{effects:?}");
 }
 
 /// Whether the client passed over something there nobody can tell any more.

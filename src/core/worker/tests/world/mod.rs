@@ -59,7 +59,7 @@ struct Asked {
 
 enum Question {
     Start(TopicPartition, Epoch),
-    Ranges(Vec<(TopicPartition, Epoch)>),
+    Ranges(Vec<(TopicPartition, Epoch, Offset)>),
     Probes(Vec<(TopicPartition, Epoch, Stretch)>),
 }
 
@@ -221,9 +221,9 @@ impl World {
                 Input::Begin { partition, epoch, at }
             }
             Question::Ranges(wanted) => {
-                let ranges = wanted.into_iter().map(|(partition, epoch)| {
+                let ranges = wanted.into_iter().map(|(partition, epoch, position)| {
                     let (low, high) = self.log(partition.partition).limits(policy);
-                    Range { partition, epoch, low, high }
+                    Range { partition, epoch, position, low, high }
                 });
                 Input::Ranges(ranges.collect())
             }

@@ -141,7 +141,11 @@ impl World {
     }
 
     fn give(&mut self, number: i32) {
-        if self.open.is_none() && !self.expired && self.ours.insert(number) {
+        // The client joins the group again only when its commits are answered.
+        let on_its_way = self.commit.as_ref().is_some_and(|commit| {
+            !commit.too_late && commit.offsets.iter().any(|(name, _)| name.partition == number)
+        });
+        if self.open.is_none() && !self.expired && !on_its_way && self.ours.insert(number) {
             self.open = Some(Open::Give);
             self.tell(Input::Assigned(vec![tp(number)]));
         }
