@@ -193,16 +193,16 @@ impl Partition {
         self.drop_filling();
     }
 
-    /// Goes on reading further ahead, in the same epoch. Gives whether it is further ahead.
+    /// Goes on reading further ahead, in the same epoch, with everything that was read in hand. Gives
+    /// whether that can be.
     pub(super) fn jump(&mut self, to: Offset) -> bool {
-        let is_ahead = to >= self.ledger.position();
-        if is_ahead {
-            self.phase = Phase::Reading;
+        let can_be = matches!(self.phase, Phase::Reading) && to >= self.ledger.position();
+        if can_be {
             self.ledger.jump(to);
             self.may_be_stopped = false;
             self.paused = false;
         }
-        is_ahead
+        can_be
     }
 
     /// Reads nothing more until the reason is gone. What is in flight may end.
