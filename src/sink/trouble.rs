@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::observe::health::Health;
 
 /// Trouble shorter than this is nobody's business: retries are part of the day.
-const WORTH_MENTIONING: Duration = Duration::from_secs(5);
+pub(super) const WORTH_MENTIONING: Duration = Duration::from_secs(5);
 
 /// The troubles of one micro-batch.
 #[derive(Debug)]
