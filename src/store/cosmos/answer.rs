@@ -1,5 +1,6 @@
 //! From the driver's responses and errors to our answers.
 
+use std::error::Error;
 use std::time::Duration;
 
 use azure_data_cosmos_driver::models::CosmosResponseHeaders;
@@ -52,8 +53,23 @@ pub(super) fn of_error(error: &CosmosError) -> Answer {
         Some(response) => from_headers(status, response.headers()),
         None => Answer { status, ..Answer::stored(0.0) },
     };
-    answer.message = one_line(&error.to_string());
+    answer.message = one_line(&with_causes(error));
     answer
+}
+
+/// What the client says, and what caused it: why there is no token, or no connection, stands there.
+pub(super) fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        // Some repeat their cause in their own words.
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        cause = error.source();
+    }
+    text
 }
 
 fn from_headers(status: Status, headers: &CosmosResponseHeaders) -> Answer {
