@@ -13,8 +13,9 @@ mod ranges;
 mod server;
 mod stats;
 mod throughput;
+mod token;
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use anyhow::{Context, ensure};
 use azure_core::credentials::Secret;
@@ -30,6 +31,7 @@ pub use stats::{Answered, Stats};
 use emulator::{Emulator, Shape};
 use server::Service;
 use throughput::Throughput;
+use token::Tokens;
 
 /// What the embedded Cosmos DB holds when it starts.
 #[derive(Clone, Debug)]
@@ -50,6 +52,9 @@ pub struct CosmosOptions {
     pub key: Option<String>,
     /// Whether faults can be asked for over HTTP, under `/_sandbox/`.
     pub control: bool,
+    /// Whether it takes tokens in the place of the key, without asking who has signed them.
+    #[doc(hidden)]
+    pub tokens: bool,
 }
 
 impl Default for CosmosOptions {
@@ -63,6 +68,7 @@ impl Default for CosmosOptions {
             physical_partitions: PHYSICAL_PARTITIONS,
             key: None,
             control: false,
+            tokens: false,
         }
     }
 }
@@ -128,7 +134,8 @@ impl EmbeddedCosmos {
             Shape { physical_partitions: options.physical_partitions, throughput: options.throughput };
         let service = Arc::new(Service {
             emulator: Emulator::new(&options.region, endpoint.clone())?,
-            key: Secret::new(key.clone()),
+            key: RwLock::new(Secret::new(key.clone())),
+            tokens: options.tokens.then(Tokens::default),
             faults: Faults::default(),
             throughput: options.throughput.map(Throughput::new),
             counter: stats::Counter::default(),
@@ -176,6 +183,18 @@ impl EmbeddedCosmos {
     /// What was answered so far, and what is stored.
     pub fn stats(&self) -> Stats {
         self.service.counter.read()
+    }
+
+    /// Takes another key from now on, and the old one no more.
+    #[doc(hidden)]
+    pub fn rotate_key(&self, key: &str) {
+        *self.service.key.write().unwrap_or_else(PoisonError::into_inner) = Secret::new(key.to_owned());
+    }
+
+    /// The tokens that clients have shown, each once, in the order in which they came.
+    #[doc(hidden)]
+    pub fn tokens_shown(&self) -> Vec<String> {
+        self.service.tokens.as_ref().map(Tokens::shown).unwrap_or_default()
     }
 
     /// What goes wrong on purpose.
