@@ -6,6 +6,7 @@
 mod observer;
 mod questions;
 mod start;
+mod token;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;

@@ -3,14 +3,18 @@
 //! what it waits for, and ends at once when the process is to stop.
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::LongestSilence;
 use super::observer::Observer;
 use super::questions::Questions;
+use super::token;
 use crate::admin::ListenError;
 use crate::azure::{self, AccountKey, CosmosSignIn, SignInError, TokenCache};
 use crate::config::Config;
@@ -18,7 +22,7 @@ use crate::core::budget::Budget;
 use crate::core::transform::{RuleError, Rules};
 use crate::dead_letter::kafka::{KafkaDeadLetters, ProducerError, Settings as LetterSettings};
 use crate::dead_letter::topic;
-use crate::kafka;
+use crate::kafka::{self, Contact};
 use crate::observe::health::Health;
 use crate::observe::metrics::Metrics;
 use crate::observe::progress::Progress;
@@ -29,6 +33,9 @@ use crate::worker::{Ownership, Pool, Settings as WorkerSettings, Shared};
 
 /// Which part of the byte budget is for the bodies of requests in flight.
 const BODIES_PART: u64 = 4;
+
+/// A step that takes longer is said to.
+const WORTH_MENTIONING: Duration = Duration::from_secs(5);
 
 /// Why the service cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -89,14 +96,20 @@ impl Parts {
         let rules = Rules::compile(&config.event)?;
         let target = target(&config)?;
         let tokens = kafka::tokens(&config.kafka.auth, &azure::process_environment)?;
-        let questions = Questions::start(&config.kafka, tokens.clone())?;
+        let contact = |place| Contact::new(config.kafka.clone(), place, metrics.clone(), health.clone());
+        let questions = Questions::start(config.kafka.clone(), tokens.clone(), contact("questions"))?;
         let letter_settings = LetterSettings {
             kafka: config.kafka.clone(),
             tokens: tokens.clone(),
             topic: config.dead_letter.topic.clone(),
             oversize: config.dead_letter.oversize,
         };
-        let dead_letters = KafkaDeadLetters::new(letter_settings.clone(), metrics.clone(), health.clone())?;
+        let dead_letters = KafkaDeadLetters::new(
+            letter_settings.clone(),
+            contact("dead-letters"),
+            metrics.clone(),
+            health.clone(),
+        )?;
         Ok(Self {
             config,
             rules,
@@ -113,6 +126,10 @@ impl Parts {
 
     /// Runs until told to stop.
     pub(super) async fn run(self, stop: CancellationToken, silence: LongestSilence) {
+        let _watching = self.tokens.clone().map(|tokens| {
+            let watching = token::watch(tokens, self.metrics.clone(), self.health.clone());
+            AbortOnDropHandle::new(tokio::spawn(watching))
+        });
         let ready = async {
             let (store, ()) = tokio::join!(self.connect(), self.look_at_dead_letters());
             store
@@ -138,6 +155,7 @@ impl Parts {
             metrics.clone(),
             health.clone(),
         ));
+        let look_again = Arc::new(Notify::new());
         let shared = Arc::new(Shared {
             settings: Arc::new(WorkerSettings::of(&config, tokens)),
             sink: Arc::clone(&sink),
@@ -147,6 +165,7 @@ impl Parts {
             metrics: metrics.clone(),
             health: health.clone(),
             progress,
+            look_again: Arc::clone(&look_again),
         });
         let pool = match Pool::start(&shared) {
             Ok(pool) => Arc::new(pool),
@@ -160,14 +179,14 @@ impl Parts {
         let _ = silence.set(Box::new(move || asked.longest_silence()));
         health.clear("starting", "");
         let observer = Observer {
-            consumer: Arc::clone(&questions.consumer),
-            topics: config.kafka.topics.clone(),
+            questions: questions.client.clone(),
+            kafka: config.kafka.clone(),
             ownership,
             metrics,
             health,
         };
         let limit = config.cosmos.max_request_units_per_second;
-        let observing = tokio::spawn(observer.run(stop.clone(), move |share| {
+        let observing = tokio::spawn(observer.run(stop.clone(), look_again, move |share| {
             sink.set_request_unit_limit((limit > 0).then_some(limit as f64 * share));
         }));
         stop.cancelled().await;
@@ -182,7 +201,8 @@ impl Parts {
         let connect = || async {
             Cosmos::connect(self.target.clone()).await.map_err(|error| (error.reason(), error.to_string()))
         };
-        let store = self.until(connect).await;
+        let waiting = format!("no answer from Cosmos DB at {}", self.target.endpoint);
+        let store = self.until(connect, ("store_unreachable", &waiting)).await;
         tracing::info!(endpoint = %self.target.endpoint, container = self.target.container, "Cosmos DB is ready");
         store
     }
@@ -193,23 +213,40 @@ impl Parts {
             tokens.ready().await;
         }
         let verify = || async {
-            topic::verify(&self.letter_settings, Arc::clone(&self.questions.consumer))
+            topic::verify(&self.letter_settings, self.questions.client.current())
                 .await
                 .map_err(|error| ("dead_letters_unavailable", error.to_string()))
         };
-        let found = self.until(verify).await;
+        let waiting = format!("no answer from Kafka about the topic {}", self.letter_settings.topic);
+        let found = self.until(verify, ("dead_letters_unavailable", &waiting)).await;
         tracing::info!(topic = self.letter_settings.topic, ?found, "the dead-letter topic is ready");
     }
 
-    /// Tries again until it works, saying what is in the way.
+    /// Tries again until it works, saying what is in the way; `waiting` is in the way while an attempt
+    /// takes long.
     async fn until<T, F: Future<Output = Result<T, (&'static str, String)>>>(
         &self,
         attempt: impl Fn() -> F,
+        waiting: (&'static str, &str),
     ) -> T {
         let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(10));
         let mut raised: Option<&'static str> = None;
         loop {
-            let (reason, detail) = match attempt().await {
+            let mut attempt = pin!(attempt());
+            let outcome = match tokio::time::timeout(WORTH_MENTIONING, &mut attempt).await {
+                Ok(outcome) => outcome,
+                Err(_) => {
+                    // What the last attempt has found says more.
+                    if raised.is_none() {
+                        let (reason, what) = waiting;
+                        let seconds = WORTH_MENTIONING.as_secs();
+                        self.health.raise(reason, "", format!("{what} for {seconds} seconds"));
+                        raised = Some(reason);
+                    }
+                    attempt.await
+                }
+            };
+            let (reason, detail) = match outcome {
                 Ok(value) => {
                     raised.inspect(|reason| self.health.clear(reason, ""));
                     return value;
