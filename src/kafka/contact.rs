@@ -29,9 +29,7 @@ impl Obstacle {
         use RDKafkaErrorCode as Code;
         match error.rdkafka_error_code()? {
             Code::Authentication | Code::SaslAuthenticationFailed | Code::SSL => Some(Self::SignIn),
-            // With TLS 1.3 a broker refuses a client's certificate only after the client's handshake
-            // is done; librdkafka takes that for a broken connection and quotes OpenSSL.
-            Code::BrokerTransportFailure if reason.contains("SSL alert number") => Some(Self::SignIn),
+            Code::BrokerTransportFailure if is_of_tls(reason) => Some(Self::SignIn),
             Code::BrokerTransportFailure
             | Code::AllBrokersDown
             | Code::Resolve
@@ -172,7 +170,7 @@ impl Contact {
         let detail = match obstacle {
             Obstacle::Unreachable => format!("Kafka at {brokers} cannot be reached: {reason}"),
             Obstacle::SignIn => {
-                format!("the sign-in to Kafka at {brokers} fails: {reason}. Look at kafka.auth.")
+                format!("the sign-in to Kafka at {brokers} fails: {reason}. {}", advice(reason))
             }
         };
         if let Some(before) = state.raised.replace(*obstacle)
@@ -185,6 +183,23 @@ impl Contact {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether a connection broke over certificates. With TLS 1.3 a broker refuses a client's certificate
+/// only after the client's handshake is done, and librdkafka takes that for a broken connection and
+/// quotes OpenSSL; but it also quotes OpenSSL when a broker hangs up without a word.
+fn is_of_tls(reason: &str) -> bool {
+    reason.contains("SSL routines::") && !reason.contains("unexpected eof")
+}
+
+fn advice(reason: &str) -> &'static str {
+    if reason.contains("certificate verify failed") {
+        // OpenSSL's reason why is lost on the way.
+        "Look at kafka.auth.ca_file: it must hold the authority that has signed the brokers' certificates; or the \
+         certificate is not made out to the name in kafka.bootstrap_servers, or has expired."
+    } else {
+        "Look at kafka.auth."
     }
 }
 
@@ -269,6 +284,11 @@ mod tests {
         let alert = "ssl://a:9/bootstrap: Receive failed: error:0A000412:SSL routines::sslv3 alert bad certificate: SSL alert number 42";
         let transport = error(RDKafkaErrorCode::BrokerTransportFailure);
         assert_eq!(Obstacle::of(&transport, alert), Some(Obstacle::SignIn));
+        let verify = "sasl_ssl://a:9/bootstrap: error:0A000086:SSL routines::certificate verify failed";
+        assert_eq!(Obstacle::of(&transport, verify), Some(Obstacle::SignIn));
+        let hung_up =
+            "ssl://a:9/1: Receive failed: error:0A000126:SSL routines::unexpected eof while reading";
+        assert_eq!(Obstacle::of(&transport, hung_up), Some(Obstacle::Unreachable));
         assert_eq!(Obstacle::of(&transport, REFUSED), Some(Obstacle::Unreachable));
         assert_eq!(Obstacle::of(&error(RDKafkaErrorCode::UnknownTopic), ""), None);
     }

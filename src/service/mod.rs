@@ -3,6 +3,7 @@
 //! It joins the consumer group only when documents can be stored and dead letters can be sent: a new
 //! replica with a wrong key or a missing topic must not take partitions away from the ones that work.
 
+mod clients;
 mod observer;
 mod questions;
 mod start;

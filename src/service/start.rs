@@ -12,22 +12,19 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::LongestSilence;
+use super::clients::{Clients, ClientsError};
 use super::observer::Observer;
-use super::questions::Questions;
 use super::token;
 use crate::admin::ListenError;
 use crate::azure::{self, AccountKey, CosmosSignIn, SignInError, TokenCache};
 use crate::config::Config;
 use crate::core::budget::Budget;
 use crate::core::transform::{RuleError, Rules};
-use crate::dead_letter::kafka::{KafkaDeadLetters, ProducerError, Settings as LetterSettings};
-use crate::dead_letter::topic;
-use crate::kafka::{self, Contact};
+use crate::kafka;
 use crate::observe::health::Health;
 use crate::observe::metrics::Metrics;
 use crate::observe::progress::Progress;
 use crate::sink::{self, Backoff, Sink};
-use crate::source::consumer::ConsumerError;
 use crate::store::cosmos::{Cosmos, CredentialSource, Target};
 use crate::worker::{Ownership, Pool, Settings as WorkerSettings, Shared};
 
@@ -65,10 +62,7 @@ pub enum StartError {
     },
     /// A Kafka client cannot be made.
     #[error(transparent)]
-    Consumer(#[from] ConsumerError),
-    /// The producer of dead letters cannot be made.
-    #[error(transparent)]
-    Producer(#[from] ProducerError),
+    Clients(#[from] ClientsError),
 }
 
 /// What the service is made of, before it runs.
@@ -77,9 +71,8 @@ pub(super) struct Parts {
     rules: Rules,
     target: Target,
     tokens: Option<TokenCache>,
-    questions: Questions,
-    dead_letters: KafkaDeadLetters,
-    letter_settings: LetterSettings,
+    /// Not before there is a token, if they need one.
+    clients: Option<Clients>,
     metrics: Metrics,
     health: Health,
     progress: Progress,
@@ -96,49 +89,27 @@ impl Parts {
         let rules = Rules::compile(&config.event)?;
         let target = target(&config)?;
         let tokens = kafka::tokens(&config.kafka.auth, &azure::process_environment)?;
-        let contact = |place| Contact::new(config.kafka.clone(), place, metrics.clone(), health.clone());
-        let questions = Questions::start(config.kafka.clone(), tokens.clone(), contact("questions"))?;
-        let letter_settings = LetterSettings {
-            kafka: config.kafka.clone(),
-            tokens: tokens.clone(),
-            topic: config.dead_letter.topic.clone(),
-            oversize: config.dead_letter.oversize,
+        let clients = match &tokens {
+            None => Some(Clients::new(&config, None, &metrics, &health)?),
+            Some(_) => None,
         };
-        let dead_letters = KafkaDeadLetters::new(
-            letter_settings.clone(),
-            contact("dead-letters"),
-            metrics.clone(),
-            health.clone(),
-        )?;
-        Ok(Self {
-            config,
-            rules,
-            target,
-            tokens,
-            questions,
-            dead_letters,
-            letter_settings,
-            metrics,
-            health,
-            progress,
-        })
+        Ok(Self { config, rules, target, tokens, clients, metrics, health, progress })
     }
 
     /// Runs until told to stop.
-    pub(super) async fn run(self, stop: CancellationToken, silence: LongestSilence) {
+    pub(super) async fn run(mut self, stop: CancellationToken, silence: LongestSilence) {
         let _watching = self.tokens.clone().map(|tokens| {
             let watching = token::watch(tokens, self.metrics.clone(), self.health.clone());
             AbortOnDropHandle::new(tokio::spawn(watching))
         });
-        let ready = async {
-            let (store, ()) = tokio::join!(self.connect(), self.look_at_dead_letters());
-            store
-        };
-        let store = tokio::select! {
-            store = ready => store,
+        let clients = self.clients.take();
+        let ready = async { tokio::join!(self.connect(), self.connect_kafka(clients)) };
+        let (store, clients) = tokio::select! {
+            ready = ready => ready,
             () = stop.cancelled() => return,
         };
-        let Self { config, rules, tokens, questions, dead_letters, metrics, health, progress, .. } = self;
+        let Self { config, rules, tokens, metrics, health, progress, .. } = self;
+        let Clients { questions, dead_letters, .. } = clients;
         let ownership = Ownership::new();
         let settings = sink::Settings {
             rules,
@@ -207,19 +178,33 @@ impl Parts {
         store
     }
 
-    /// Waits for a sign-in to Kafka, if it wants one, and for a dead-letter topic that can be used.
-    async fn look_at_dead_letters(&self) {
+    /// Waits for a token for Kafka, if it wants one, and for a dead-letter topic that can be used.
+    async fn connect_kafka(&self, clients: Option<Clients>) -> Clients {
+        let clients = match clients {
+            Some(clients) => clients,
+            None => self.make_clients().await,
+        };
+        let verify = || async {
+            let found = clients.look_at_dead_letters().await;
+            found.map_err(|error| ("dead_letters_unavailable", error.to_string()))
+        };
+        let topic = &self.config.dead_letter.topic;
+        let waiting = format!("no answer from Kafka about the topic {topic}");
+        let found = self.until(verify, ("dead_letters_unavailable", &waiting)).await;
+        tracing::info!(topic, ?found, "the dead-letter topic is ready");
+        clients
+    }
+
+    /// Waits for a token before it makes the clients.
+    async fn make_clients(&self) -> Clients {
         if let Some(tokens) = &self.tokens {
             tokens.ready().await;
         }
-        let verify = || async {
-            topic::verify(&self.letter_settings, self.questions.client.current())
-                .await
-                .map_err(|error| ("dead_letters_unavailable", error.to_string()))
+        let make = || async {
+            let made = Clients::new(&self.config, self.tokens.clone(), &self.metrics, &self.health);
+            made.map_err(|error| ("kafka_client", error.to_string()))
         };
-        let waiting = format!("no answer from Kafka about the topic {}", self.letter_settings.topic);
-        let found = self.until(verify, ("dead_letters_unavailable", &waiting)).await;
-        tracing::info!(topic = self.letter_settings.topic, ?found, "the dead-letter topic is ready");
+        self.until(make, ("kafka_client", "no Kafka client")).await
     }
 
     /// Tries again until it works, saying what is in the way; `waiting` is in the way while an attempt
@@ -229,7 +214,7 @@ impl Parts {
         attempt: impl Fn() -> F,
         waiting: (&'static str, &str),
     ) -> T {
-        let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(10));
+        let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(5));
         let mut raised: Option<&'static str> = None;
         loop {
             let mut attempt = pin!(attempt());
