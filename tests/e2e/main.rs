@@ -6,8 +6,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod guarded;
 mod harness_smoke;
+mod held;
+mod kafka_rights;
+mod kafka_sign_in;
 mod kafka_smoke;
+mod kafka_tokens;
 mod main_job;
 mod sign_in_smoke;
 mod stage;
