@@ -68,18 +68,17 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
                 Step::Split => self.open_gate(&mut turn),
                 Step::Retry(retry) => {
                     self.metrics.store_retries.with_label_values(&[retry.as_str()]).inc();
-                    trouble.meets(retry.as_str(), &describe(&answer));
                     drop(turn);
-                    tokio::time::sleep(backoff.next_delay()).await;
+                    trouble.pause(retry.as_str(), &describe(&answer), backoff.next_delay()).await;
                 }
                 Step::Throttled(retry_after) => {
                     self.metrics.store_retries.with_label_values(&["throttled"]).inc();
-                    trouble.meets("throttled", &describe(&answer));
                     drop(turn);
                     // The service's own estimate, and a growing part of ours, so that many lanes do
                     // not come back at once and again.
                     let own = backoff.next_delay().min(Duration::from_secs(1));
-                    tokio::time::sleep(retry_after.unwrap_or(THROTTLED) + own / 4).await;
+                    let pause = retry_after.unwrap_or(THROTTLED) + own / 4;
+                    trouble.pause("throttled", &describe(&answer), pause).await;
                 }
                 Step::Refused(refusal) => {
                     self.open_gate(&mut turn);
@@ -124,11 +123,7 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
         let answer = match tokio::time::timeout(WORTH_MENTIONING, &mut writing).await {
             Ok(answer) => answer,
             Err(_) => {
-                let seconds = WORTH_MENTIONING.as_secs();
-                trouble.holds(
-                    Retry::Timeout.as_str(),
-                    &format!("Cosmos DB has not answered a write for {seconds} seconds; it is waited for"),
-                );
+                trouble.holds(Retry::Timeout.as_str(), "Cosmos DB has not answered a write for five seconds");
                 writing.await
             }
         };

@@ -52,9 +52,6 @@ pub struct CosmosOptions {
     pub key: Option<String>,
     /// Whether faults can be asked for over HTTP, under `/_sandbox/`.
     pub control: bool,
-    /// Whether it takes tokens in the place of the key, without asking who has signed them.
-    #[doc(hidden)]
-    pub tokens: bool,
 }
 
 impl Default for CosmosOptions {
@@ -68,7 +65,6 @@ impl Default for CosmosOptions {
             physical_partitions: PHYSICAL_PARTITIONS,
             key: None,
             control: false,
-            tokens: false,
         }
     }
 }
@@ -135,7 +131,7 @@ impl EmbeddedCosmos {
         let service = Arc::new(Service {
             emulator: Emulator::new(&options.region, endpoint.clone())?,
             key: RwLock::new(Secret::new(key.clone())),
-            tokens: options.tokens.then(Tokens::default),
+            tokens: Tokens::default(),
             faults: Faults::default(),
             throughput: options.throughput.map(Throughput::new),
             counter: stats::Counter::default(),
@@ -191,10 +187,16 @@ impl EmbeddedCosmos {
         *self.service.key.write().unwrap_or_else(PoisonError::into_inner) = Secret::new(key.to_owned());
     }
 
+    /// Takes tokens too from now on, or none any more. Nobody asks who has signed them.
+    #[doc(hidden)]
+    pub fn take_tokens(&self, taken: bool) {
+        self.service.tokens.take(taken);
+    }
+
     /// The tokens that clients have shown, each once, in the order in which they came.
     #[doc(hidden)]
     pub fn tokens_shown(&self) -> Vec<String> {
-        self.service.tokens.as_ref().map(Tokens::shown).unwrap_or_default()
+        self.service.tokens.shown()
     }
 
     /// What goes wrong on purpose.

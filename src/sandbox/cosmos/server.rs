@@ -33,8 +33,7 @@ const DISCARD_LIMIT: usize = 64 << 20;
 pub(super) struct Service {
     pub(super) emulator: Emulator,
     pub(super) key: RwLock<Secret>,
-    /// Where tokens are taken in the place of the key.
-    pub(super) tokens: Option<Tokens>,
+    pub(super) tokens: Tokens,
     pub(super) faults: Faults,
     pub(super) throughput: Option<Throughput>,
     pub(super) counter: Counter,
@@ -94,7 +93,7 @@ impl Service {
     async fn answer(&self, call: &Call) -> Option<Answer> {
         let allowed = {
             let key = self.key.read().unwrap_or_else(PoisonError::into_inner);
-            key::check(call, &key, self.tokens.as_ref())
+            key::check(call, &key, &self.tokens)
         };
         let answer = match allowed {
             Ok(()) => self.answer_with_faults(call).await,

@@ -1,6 +1,7 @@
 //! Tokens in the place of the key, for tests of signing in with Microsoft Entra ID: who shows one for
 //! Cosmos DB that has not expired is let in. Nobody checks who has signed it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -11,9 +12,12 @@ use super::key::Unauthorized;
 /// For whom a token of Cosmos DB is meant.
 const AUDIENCE: &str = "https://cosmos.azure.com";
 
-/// The tokens that were shown, each once, in the order in which they came.
+/// Whether tokens are taken, and those that were shown, each once, in the order in which they came.
 #[derive(Debug, Default)]
-pub(super) struct Tokens(Mutex<Vec<String>>);
+pub(super) struct Tokens {
+    taken: AtomicBool,
+    shown: Mutex<Vec<String>>,
+}
 
 #[derive(Deserialize)]
 struct Claims {
@@ -22,11 +26,20 @@ struct Claims {
 }
 
 impl Tokens {
+    /// Tokens are taken from now on, or none any more.
+    pub(super) fn take(&self, taken: bool) {
+        self.taken.store(taken, Ordering::Relaxed);
+    }
+
+    pub(super) fn are_taken(&self) -> bool {
+        self.taken.load(Ordering::Relaxed)
+    }
+
     /// Lets a request in that shows this token.
     pub(super) fn check(&self, token: &str, now: SystemTime) -> Result<(), Unauthorized> {
         let refused = |why: &str| Err(Unauthorized(format!("The token cannot serve the request: {why}.")));
         {
-            let mut shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
             if !shown.iter().any(|known| known == token) {
                 shown.push(token.to_owned());
             }
@@ -43,7 +56,7 @@ impl Tokens {
 
     /// The tokens that were shown.
     pub(super) fn shown(&self) -> Vec<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

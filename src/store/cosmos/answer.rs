@@ -1,6 +1,5 @@
 //! From the driver's responses and errors to our answers.
 
-use std::error::Error;
 use std::time::Duration;
 
 use azure_data_cosmos_driver::models::CosmosResponseHeaders;
@@ -8,11 +7,12 @@ use azure_data_cosmos_driver::{CosmosError, CosmosResponse, ResponseBody};
 use serde::Deserialize;
 
 use super::status_of;
+use crate::azure::with_causes;
 use crate::core::write::lane::Answer;
 use crate::core::write::verdict::Status;
 
-/// How much of the service's words is kept.
-const LONGEST_MESSAGE: usize = 300;
+/// How much of the service's words is kept. A refusal names principal, action and resource at length.
+const LONGEST_MESSAGE: usize = 800;
 
 /// One operation's part of a refused batch's answer.
 #[derive(Deserialize)]
@@ -55,21 +55,6 @@ pub(super) fn of_error(error: &CosmosError) -> Answer {
     };
     answer.message = one_line(&with_causes(error));
     answer
-}
-
-/// What the client says, and what caused it: why there is no token, or no connection, stands there.
-pub(super) fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let said = error.to_string();
-        // Some repeat their cause in their own words.
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 fn from_headers(status: Status, headers: &CosmosResponseHeaders) -> Answer {

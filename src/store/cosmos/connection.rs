@@ -16,7 +16,8 @@ use serde::Deserialize;
 use url::Url;
 
 use super::account;
-use super::answer::{one_line, with_causes};
+use super::answer::one_line;
+use crate::azure::with_causes;
 
 /// Gives the credential as it is at present: a key file is read again, so that a rotated key is
 /// taken up. An error says what is missing.
