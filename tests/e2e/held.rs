@@ -63,7 +63,9 @@ pub fn wait_for(service: &Service, reason: &str, words: &[&str], limit: Duration
     let held = service.metric("streamproc_paused", &[&label]);
     assert!(held.is_some_and(|places| places >= 1.0), "paused{{{label}}} is {held:?}, although {found:?}");
     let logged = |line: &String| line.contains("held") && line.contains(&format!("reason=\"{reason}\""));
-    assert!(service.stderr().iter().any(logged), "no word of {reason} in the log:\n{}", service.tail());
+    wait::until_ok(TOLD, &format!("a word of {reason} in the log"), || {
+        service.stderr().iter().any(logged).then_some(()).ok_or_else(|| service.tail())
+    });
     found
 }
 

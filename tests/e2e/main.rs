@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod cosmos_sign_in;
 mod guarded;
 mod harness_smoke;
 mod held;
@@ -18,3 +19,5 @@ mod sign_in_smoke;
 mod stage;
 #[path = "../support/mod.rs"]
 mod support;
+mod trouble_at_start;
+mod trouble_while_running;
