@@ -18,7 +18,7 @@ use super::context::WorkerContext;
 use super::statistics;
 use crate::azure::TokenCache;
 use crate::config::Kafka;
-use crate::kafka::{self, Context, SetupError};
+use crate::kafka::{self, Contact, Context, SetupError};
 
 /// The consumer of a worker.
 pub type WorkerConsumer = BaseConsumer<WorkerContext>;
@@ -75,7 +75,9 @@ pub fn subscribe(
     hand_over: Duration,
     worker: usize,
     tokens: Option<TokenCache>,
+    contact: Arc<Contact>,
 ) -> Result<WorkerConsumer, ConsumerError> {
+    contact.begins();
     let purpose = format!("worker-{worker}");
     let queue = queue_bytes(max_bytes, kafka.workers);
     let fetch = fetch_bytes(max_bytes, kafka.workers).to_string();
@@ -91,7 +93,7 @@ pub fn subscribe(
         .set("message.max.bytes", "1000")
         // How soon a client looks again whether its full queue has room; a second would be the default.
         .set("fetch.queue.backoff.ms", "10");
-    let context = WorkerContext::new(Context::new(purpose, tokens));
+    let context = WorkerContext::new(Context::new(purpose, tokens).reporting_to(contact));
     let consumer: WorkerConsumer = config.create_with_context(context)?;
     let topics: Vec<&str> = kafka.topics.iter().map(String::as_str).collect();
     consumer.subscribe(&topics)?;
@@ -118,9 +120,12 @@ pub fn for_probing(
 pub fn for_questions(
     kafka: &Kafka,
     tokens: Option<TokenCache>,
+    contact: Arc<Contact>,
 ) -> Result<Arc<BaseConsumer<Context>>, ConsumerError> {
-    let config = kafka::consumer(kafka, "questions")?;
-    Ok(Arc::new(config.create_with_context(Context::new("questions", tokens))?))
+    contact.begins();
+    let mut config = kafka::consumer(kafka, "questions")?;
+    config.set("statistics.interval.ms", statistics::INTERVAL_MILLIS.to_string());
+    Ok(Arc::new(config.create_with_context(Context::new("questions", tokens).reporting_to(contact))?))
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::core::kafka::{Epoch, Offset, TopicPartition};
 use crate::core::worker::{Input, Probed};
 use crate::observe::health::Health;
 use crate::source::consumer::{self, WorkerConsumer};
-use crate::source::lookup::Lookup;
+use crate::source::lookup::{Lookup, LookupError};
 use crate::source::probe::probe;
 
 /// How soon a question that got no answer is asked again.
@@ -111,7 +111,7 @@ impl Asker {
                 for (partition, epoch, at) in starts.found {
                     self.outside.tell(Input::Begin { partition, epoch, at });
                 }
-                self.mention("offsets_unknown", starts.problem.as_deref());
+                self.mention("offsets_unknown", starts.problem.as_ref());
                 (!missing.is_empty()).then_some(Job::Starts(missing, owned))
             }
             Job::Ranges(wanted) => match lookup.ranges(&wanted) {
@@ -121,7 +121,7 @@ impl Asker {
                     None
                 }
                 Err(error) => {
-                    self.mention("limits_unknown", Some(&error.to_string()));
+                    self.mention("limits_unknown", Some(&error));
                     Some(Job::Ranges(wanted))
                 }
             },
@@ -150,9 +150,11 @@ impl Asker {
             .collect()
     }
 
-    fn mention(&self, reason: &'static str, problem: Option<&str>) {
+    fn mention(&self, reason: &'static str, problem: Option<&LookupError>) {
         match problem {
-            Some(problem) => self.health.raise(reason, self.place.clone(), problem),
+            Some(problem) => {
+                self.health.raise(reason, self.place.clone(), problem.with_advice(&self.settings.kafka));
+            }
             None => self.health.clear(reason, &self.place),
         }
     }
