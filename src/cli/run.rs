@@ -22,7 +22,8 @@ pub(super) fn run(cli: &Cli) -> ExitCode {
     match runtime.block_on(serve(loaded)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            // Its causes stand in its own words already.
+            eprintln!("error: {error}");
             ExitCode::from(FAILED)
         }
     }

@@ -5,7 +5,7 @@
 //! while others are idle. A partition over its limit is held back alone. A record larger than the
 //! limit is let in when its partition holds nothing else: it has to pass somehow.
 //!
-//! Invariant: as long as nobody takes more than [`Budget::limit`] says, the sum over all partitions
+//! Invariant: as long as nobody takes more than [`Budget::room`] says, the sum over all partitions
 //! stays within the total, except for such single records.
 
 use std::collections::HashMap;
@@ -29,6 +29,15 @@ struct Accounts {
 struct Account {
     used: usize,
     assigned: bool,
+}
+
+/// How much a partition may hold, and how much it does, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Its share, what is free of the common half, and what it has already taken of that.
+    pub limit: usize,
+    /// What it holds: the micro-batch being written and the one that fills.
+    pub used: usize,
 }
 
 /// Bytes taken from the budget; they go back when this is dropped.
@@ -65,10 +74,11 @@ impl Budget {
         accounts.forget_if_idle(partition);
     }
 
-    /// How many bytes the partition may hold at present: its share, what is free of the common
-    /// half, and what it has already taken of that.
-    pub fn limit(&self, partition: &TopicPartition) -> usize {
-        self.lock().limit(partition)
+    /// How much the partition may hold at present, and how much it does.
+    pub fn room(&self, partition: &TopicPartition) -> Room {
+        let accounts = self.lock();
+        let used = accounts.used.get(partition).map_or(0, |account| account.used);
+        Room { limit: accounts.limit(partition), used }
     }
 
     /// An empty charge for a partition.
@@ -148,10 +158,10 @@ mod tests {
     fn a_lone_partition_may_take_everything() {
         let budget = Budget::new(1_000);
         budget.assign(&partition(0));
-        assert_eq!(budget.limit(&partition(0)), 1_000);
+        assert_eq!(budget.room(&partition(0)).limit, 1_000);
         let mut charge = budget.open(&partition(0));
         charge.add(900);
-        assert_eq!(budget.limit(&partition(0)), 1_000);
+        assert_eq!(budget.room(&partition(0)).limit, 1_000);
         drop(charge);
         assert_eq!(budget.used(), 0);
     }
@@ -161,10 +171,10 @@ mod tests {
         let budget = Budget::new(1_000);
         (0..5).for_each(|number| budget.assign(&partition(number)));
         let mut greedy = budget.open(&partition(0));
-        greedy.add(budget.limit(&partition(0)));
+        greedy.add(budget.room(&partition(0)).limit);
         assert_eq!(greedy.bytes(), 600);
         for number in 1..5 {
-            assert_eq!(budget.limit(&partition(number)), 100);
+            assert_eq!(budget.room(&partition(number)).limit, 100);
         }
     }
 
@@ -177,9 +187,9 @@ mod tests {
         budget.unassign(&partition(0));
         budget.assign(&partition(1));
         assert_eq!(budget.used(), 700);
-        assert_eq!(budget.limit(&partition(1)), 800, "share 500, and 300 of the common half are free");
+        assert_eq!(budget.room(&partition(1)).limit, 800, "share 500, and 300 of the common half are free");
         drop(charge);
-        assert_eq!(budget.limit(&partition(1)), 1_000);
+        assert_eq!(budget.room(&partition(1)).limit, 1_000);
         assert_eq!(budget.0.lock().unwrap().used.len(), 1, "the partition that left is forgotten");
     }
 
@@ -200,8 +210,8 @@ mod tests {
                 }
                 let held: usize =
                     charges.iter().filter(|(of, _)| *of == number).map(|(_, charge)| charge.bytes()).sum();
-                prop_assert!(budget.limit(&partition(number)) >= 10_000 / 2 / 6, "the share is guaranteed");
-                if held + bytes <= budget.limit(&partition(number)) {
+                prop_assert!(budget.room(&partition(number)).limit >= 10_000 / 2 / 6, "the share is guaranteed");
+                if held + bytes <= budget.room(&partition(number)).limit {
                     let mut charge = budget.open(&partition(number));
                     charge.add(bytes);
                     charges.push((number, charge));

@@ -31,9 +31,14 @@ pub(super) const LARGEST_RECORD: &str = "1000000000";
 pub struct KafkaDeadLetters {
     settings: Settings,
     producer: Mutex<Arc<Producer>>,
+    waiting: Mutex<usize>,
     health: Health,
     metrics: Metrics,
 }
+
+/// A letter that the topic does not take. When the last one is taken or given up (its partition went
+/// to another owner), the condition is over.
+struct Waiting<'a>(Option<&'a KafkaDeadLetters>);
 
 type Producer = FutureProducer<Context>;
 
@@ -78,7 +83,7 @@ impl KafkaDeadLetters {
     /// Makes the producer. Nothing is asked of Kafka yet.
     pub fn new(settings: Settings, metrics: Metrics, health: Health) -> Result<Self, ProducerError> {
         let producer = Mutex::new(Arc::new(producer(&settings)?));
-        Ok(Self { settings, producer, health, metrics })
+        Ok(Self { settings, producer, waiting: Mutex::default(), health, metrics })
     }
 
     fn producer(&self) -> MutexGuard<'_, Arc<Producer>> {
@@ -86,7 +91,12 @@ impl KafkaDeadLetters {
     }
 
     /// Sends once; says so while the answer is long in coming.
-    async fn try_send(&self, producer: &Producer, envelope: &Envelope<'_>) -> Result<(), KafkaError> {
+    async fn try_send<'a>(
+        &'a self,
+        producer: &Producer,
+        envelope: &Envelope<'_>,
+        waiting: &mut Waiting<'a>,
+    ) -> Result<(), KafkaError> {
         let mut headers = OwnedHeaders::new_with_capacity(envelope.headers.len());
         for (key, value) in &envelope.headers {
             headers = headers.insert(Header { key, value: value.as_deref() });
@@ -99,17 +109,25 @@ impl KafkaDeadLetters {
         let sent = if let Ok(sent) = tokio::time::timeout(WORTH_MENTIONING, &mut sending).await {
             sent
         } else {
-            self.unavailable("no acknowledgement for five seconds");
+            self.unavailable(waiting, "no acknowledgement for five seconds");
             sending.await
         };
         sent.map(|_| ()).map_err(|(error, _)| error)
     }
 
-    fn unavailable(&self, what: &str) {
+    fn unavailable<'a>(&'a self, waiting: &mut Waiting<'a>, what: &str) {
+        if waiting.0.is_none() {
+            *self.waiting() += 1;
+            waiting.0 = Some(self);
+        }
         let topic = &self.settings.topic;
         let detail =
             format!("the dead-letter topic {topic} takes nothing: {what}; what waits for it stays unsettled");
         self.health.raise("dead_letters_unavailable", "", detail);
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, usize> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Another letter may have replaced it already; whoever comes second keeps that one.
@@ -132,9 +150,10 @@ impl DeadLetters for KafkaDeadLetters {
         let mut by_reference = false;
         let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
         let begun = Instant::now();
+        let mut waiting = Waiting(None);
         loop {
             let producer = Arc::clone(&self.producer());
-            let Err(error) = self.try_send(&producer, &envelope).await else { break };
+            let Err(error) = self.try_send(&producer, &envelope, &mut waiting).await else { break };
             self.metrics.dead_letter_failures.inc();
             let failure = meaning(&error);
             if failure == Failure::TooLarge && self.settings.oversize == Oversize::Reference && !by_reference
@@ -153,11 +172,21 @@ impl DeadLetters for KafkaDeadLetters {
             }
             if failure != Failure::Passing || begun.elapsed() >= WORTH_MENTIONING {
                 let place = format!("{} offset {}", letter.partition, letter.record.offset);
-                self.unavailable(&format!("{error} (for {place})"));
+                self.unavailable(&mut waiting, &format!("{error} (for {place})"));
             }
             tokio::time::sleep(backoff.next_delay()).await;
         }
-        self.health.clear("dead_letters_unavailable", "");
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let Some(letters) = self.0 else { return };
+        let mut waiting = letters.waiting();
+        *waiting -= 1;
+        if *waiting == 0 {
+            letters.health.clear("dead_letters_unavailable", "");
+        }
     }
 }
 
@@ -201,6 +230,32 @@ fn meaning(error: &KafkaError) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_condition_is_over_when_the_last_letter_that_waits_is_taken_or_given_up() {
+        let kafka = toml::from_str(
+            r#"bootstrap_servers = "127.0.0.1:9"
+            topics = ["t"]
+            group_id = "g""#,
+        );
+        let settings = Settings {
+            kafka: kafka.unwrap(),
+            tokens: None,
+            topic: "t-dead-letters".into(),
+            oversize: Oversize::Reference,
+        };
+        let metrics = Metrics::new().unwrap();
+        let health = Health::new(metrics.clone());
+        let letters = KafkaDeadLetters::new(settings, metrics, health.clone()).unwrap();
+        let (mut first, mut second) = (Waiting(None), Waiting(None));
+        letters.unavailable(&mut first, "no broker");
+        letters.unavailable(&mut second, "no broker");
+        letters.unavailable(&mut second, "no broker, still");
+        drop(first);
+        assert!(health.is_raised("dead_letters_unavailable", ""));
+        drop(second);
+        assert!(!health.is_raised("dead_letters_unavailable", ""));
+    }
 
     #[test]
     fn only_a_refusal_by_size_leaves_out_the_value() {

@@ -4,15 +4,12 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Instant, SystemTime};
-
-use futures::StreamExt;
-use futures::stream::FuturesUnordered;
-use tokio_util::sync::CancellationToken;
+use std::time::{Duration, Instant, SystemTime};
 
 use super::Sink;
 use super::decoded::DecodedBatch;
 use super::limits::BatchLimit;
+use super::stop::Stop;
 use super::trouble::Troubles;
 use crate::core::reason::Reason;
 use crate::core::settled::{Policy, Settled, Settlement};
@@ -22,9 +19,15 @@ use crate::dead_letter::{DeadLetters, Letter};
 use crate::observe::metrics::Metrics;
 use crate::observe::progress::BatchReport;
 use crate::store::Store;
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 
 /// How many dead letters of one micro-batch may wait for their acknowledgement at once.
 const LETTERS_AT_ONCE: usize = 64;
+
+/// How long a dead letter on its way is waited for while the batch winds down: the usual
+/// acknowledgement takes milliseconds, and a letter left here is sent once more by the next owner.
+const LETTER_GRACE: Duration = Duration::from_secs(2);
 
 /// A micro-batch that is being written.
 pub(super) struct Work<'a> {
@@ -33,6 +36,7 @@ pub(super) struct Work<'a> {
     pub(super) limit: BatchLimit,
     pub(super) troubles: Troubles<'a>,
     pub(super) tally: Tally,
+    pub(super) stop: &'a Stop,
     metrics: &'a Metrics,
     report: &'a (dyn Fn(Vec<Settlement>) + Sync),
 }
@@ -49,23 +53,27 @@ pub(super) struct Tally {
 }
 
 impl<S: Store, D: DeadLetters> Sink<S, D> {
-    /// Writes a micro-batch. `report` is told of each record's end as soon as it is known. When
-    /// `abandoned` is cancelled, nothing more is started, what is in flight is let go, and there is
-    /// no report of the batch.
+    /// Writes a micro-batch. `report` is told of each record's end as soon as it is known. There is
+    /// no report of a batch that was stopped before all of its records had ended.
     pub async fn write(
         &self,
         batch: Batch,
         report: &(dyn Fn(Vec<Settlement>) + Sync),
-        abandoned: CancellationToken,
+        stop: &Stop,
     ) -> Option<BatchReport> {
         tokio::select! {
             biased;
-            () = abandoned.cancelled() => None,
-            done = self.write_all(&batch, report) => Some(done),
+            () = stop.abandoned() => None,
+            done = self.write_all(&batch, report, stop) => done,
         }
     }
 
-    async fn write_all(&self, batch: &Batch, report: &(dyn Fn(Vec<Settlement>) + Sync)) -> BatchReport {
+    async fn write_all(
+        &self,
+        batch: &Batch,
+        report: &(dyn Fn(Vec<Settlement>) + Sync),
+        stop: &Stop,
+    ) -> Option<BatchReport> {
         let begun = Instant::now();
         let waited = begun.saturating_duration_since(batch.opened_at);
         let decoded = DecodedBatch::of(&batch.records, &self.settings.rules).await;
@@ -83,6 +91,7 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
             tally: Tally::default(),
             metrics: &self.metrics,
             report,
+            stop,
             decoded,
         };
         work.settle(work.decoded.skipped.iter().map(|record| Settlement {
@@ -100,18 +109,19 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
         while running.next().await.is_some() {}
         drop(running);
         let writing = begun.elapsed().saturating_sub(decoding);
-        self.observe(&work, waited, decoding, writing)
+        (work.tally.ended() == batch.records.len()).then(|| self.observe(&work, waited, decoding, writing))
     }
 
     async fn dead_letter_bad_events(&self, work: &Work<'_>) {
         futures::stream::iter(&work.decoded.bad)
-            .for_each_concurrent(LETTERS_AT_ONCE, |(record, bad)| {
-                self.dead_letter(work, *record, bad.reason, &bad.detail, None)
+            .for_each_concurrent(LETTERS_AT_ONCE, |(record, bad)| async {
+                self.dead_letter(work, *record, bad.reason, &bad.detail, None).await;
             })
             .await;
     }
 
-    /// Sends a record to the dead letters and settles it once they have it.
+    /// Sends a record to the dead letters and settles it once they have it. Gives whether they have
+    /// it: while the batch winds down, they may not take it in time.
     pub(super) async fn dead_letter(
         &self,
         work: &Work<'_>,
@@ -119,7 +129,7 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
         reason: Reason,
         error: &str,
         status: Option<Status>,
-    ) {
+    ) -> bool {
         let letter = Letter {
             partition: &work.batch.partition,
             record: work.batch.records.get(record),
@@ -128,17 +138,20 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
             status,
             group: &self.settings.group,
         };
-        self.dead_letters.send(&letter).await;
+        if work.stop.wait_with_grace(LETTER_GRACE, self.dead_letters.send(&letter)).await.is_none() {
+            return false;
+        }
         let outcome = Settled::DeadLettered(reason);
         work.settle([Settlement { offset: letter.record.offset, outcome }]);
+        true
     }
 
     fn observe(
         &self,
         work: &Work<'_>,
-        waited: std::time::Duration,
-        decoding: std::time::Duration,
-        writing: std::time::Duration,
+        waited: Duration,
+        decoding: Duration,
+        writing: Duration,
     ) -> BatchReport {
         let total = waited + decoding + writing;
         for (stage, took) in [("wait", waited), ("decode", decoding), ("write", writing), ("total", total)] {
@@ -168,6 +181,11 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
 }
 
 impl Work<'_> {
+    /// Waits for a while; gives whether to go on after it.
+    pub(super) async fn pause(&self, length: Duration) -> bool {
+        self.stop.wait_for(tokio::time::sleep(length)).await.is_some()
+    }
+
     /// Reports how records ended.
     pub(super) fn settle(&self, settlements: impl IntoIterator<Item = Settlement>) {
         let settlements: Vec<_> = settlements.into_iter().collect();
@@ -190,6 +208,14 @@ impl Work<'_> {
 }
 
 impl Tally {
+    /// How many records have ended.
+    fn ended(&self) -> usize {
+        [&self.stored, &self.superseded, &self.dead_lettered, &self.skipped]
+            .map(|counter| counter.load(Ordering::Relaxed))
+            .iter()
+            .sum()
+    }
+
     /// One request was answered.
     pub(super) fn asked(&self, request_units: f64) {
         self.requests.fetch_add(1, Ordering::Relaxed);

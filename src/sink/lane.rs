@@ -28,12 +28,13 @@ const THROTTLED: Duration = Duration::from_millis(100);
 const GRACE: Duration = Duration::from_secs(5);
 
 impl<S: Store, D: DeadLetters> Sink<S, D> {
-    /// Writes a lane to its end.
+    /// Writes a lane to its end, or until it does not get on while the batch winds down: then its
+    /// records stay unsettled.
     pub(super) async fn drive(&self, work: &Work<'_>, mut lane: Lane) {
         let mut backoff = retry_backoff();
         let mut trouble = work.troubles.lane();
         while let Some(group) = lane.request() {
-            let mut turn = self.gate.turn().await;
+            let Some(mut turn) = work.stop.wait_for(self.gate.turn()).await else { return };
             let mut in_order = false;
             if let Turn::Probe(pause, _) = turn {
                 if let Err(problem) = self.store.check().await {
@@ -44,7 +45,9 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
             }
             let length = group.iter().map(|versions| versions.length).sum();
             while let Some(wait) = { self.governor().wait(Instant::now().into_std()) } {
-                tokio::time::sleep(wait).await;
+                if !work.pause(wait).await {
+                    return;
+                }
             }
             let permit = self.limits.permit(&work.limit, length).await;
             if matches!(turn, Turn::Open) && self.gate.is_closed() {
@@ -68,7 +71,9 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
                     self.metrics.store_retries.with_label_values(&[retry.as_str()]).inc();
                     trouble.meets(retry.as_str(), &describe(&answer));
                     drop(turn);
-                    tokio::time::sleep(backoff.next_delay()).await;
+                    if !work.pause(backoff.next_delay()).await {
+                        return;
+                    }
                 }
                 Step::Throttled(retry_after) => {
                     self.metrics.store_retries.with_label_values(&["throttled"]).inc();
@@ -77,14 +82,18 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
                     // The service's own estimate, and a growing part of ours, so that many lanes do
                     // not come back at once and again.
                     let own = backoff.next_delay().min(Duration::from_secs(1));
-                    tokio::time::sleep(retry_after.unwrap_or(THROTTLED) + own / 4).await;
+                    if !work.pause(retry_after.unwrap_or(THROTTLED) + own / 4).await {
+                        return;
+                    }
                 }
                 Step::Refused(refusal) => {
                     self.open_gate(&mut turn);
                     drop(turn);
                     if self.refusals().allow() {
                         trouble.is_over();
-                        self.refused(work, &refusal).await;
+                        if !self.refused(work, &refusal).await {
+                            return;
+                        }
                         lane.give_up();
                     } else {
                         let detail = format!(
@@ -93,14 +102,16 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
                             describe(&answer)
                         );
                         trouble.holds("too_many_refusals", &detail);
-                        tokio::time::sleep(backoff.next_delay()).await;
+                        if !work.pause(backoff.next_delay()).await {
+                            return;
+                        }
                     }
                 }
                 Step::Paused(pause, status) => {
                     self.paused(pause, status, &answer, &mut trouble);
                     drop(turn);
-                    if !pause.is_of_container() {
-                        tokio::time::sleep(backoff.next_delay()).await;
+                    if !pause.is_of_container() && !work.pause(backoff.next_delay()).await {
+                        return;
                     }
                 }
             }
@@ -164,8 +175,8 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
         work.settle(settlements);
     }
 
-    async fn refused(&self, work: &Work<'_>, refusal: &Refusal) {
-        self.dead_letter(work, refusal.record, refusal.reason, &refusal.message, Some(refusal.status)).await;
+    async fn refused(&self, work: &Work<'_>, refusal: &Refusal) -> bool {
+        self.dead_letter(work, refusal.record, refusal.reason, &refusal.message, Some(refusal.status)).await
     }
 
     fn paused(&self, pause: Pause, status: Status, answer: &Answer, trouble: &mut Trouble<'_>) {

@@ -10,6 +10,7 @@ mod decoded;
 mod gate;
 mod lane;
 mod limits;
+mod stop;
 mod trouble;
 
 #[cfg(test)]
@@ -24,6 +25,7 @@ use tokio::time::Instant;
 pub(crate) use self::backoff::Backoff;
 use self::gate::Gate;
 use self::limits::Limits;
+pub use self::stop::Stop;
 use crate::core::transform::Rules;
 use crate::core::write::governor::Governor;
 use crate::core::write::refusals::Refusals;

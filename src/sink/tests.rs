@@ -5,9 +5,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use tokio_util::sync::CancellationToken;
-
-use super::{Settings, Sink};
+use super::{Settings, Sink, Stop};
 use crate::config;
 use crate::core::budget::Budget;
 use crate::core::kafka::{Epoch, Offset, TopicPartition};
@@ -18,6 +16,7 @@ use crate::core::settled::{Settled, Settlement};
 use crate::core::transform::Rules;
 use crate::core::worker::Batch;
 use crate::core::write::lane::Answer;
+use crate::core::write::refusals::Refusals;
 use crate::core::write::verdict::Status;
 use crate::dead_letter::{DeadLetters, Letter};
 use crate::observe::health::Health;
@@ -109,15 +108,28 @@ impl Store for FakeStore {
     }
 }
 
-#[derive(Clone, Default)]
-struct FakeLetters(Arc<Mutex<Vec<Sent>>>);
+#[derive(Clone)]
+struct FakeLetters(Arc<Mutex<Vec<Sent>>>, Arc<Mutex<Duration>>);
+
+impl Default for FakeLetters {
+    fn default() -> Self {
+        Self(Arc::default(), Arc::new(Mutex::new(Duration::from_millis(1))))
+    }
+}
+
+impl FakeLetters {
+    fn delay(&self, length: Duration) {
+        *self.1.lock().unwrap() = length;
+    }
+}
 
 /// A letter's offset, reason, error and status.
 type Sent = (i64, Reason, String, Option<u16>);
 
 impl DeadLetters for FakeLetters {
     async fn send(&self, letter: &Letter<'_>) {
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        let delay = *self.1.lock().unwrap();
+        tokio::time::sleep(delay).await;
         let status = letter.status.map(|status| status.code);
         self.0.lock().unwrap().push((letter.record.offset.0, letter.reason, letter.error.to_owned(), status));
     }
@@ -150,7 +162,7 @@ impl Bench {
         Self { sink: Arc::new(sink), store, letters, health, metrics, settled: Arc::default() }
     }
 
-    fn start(&self, events: &[String], abandoned: CancellationToken) -> tokio::task::JoinHandle<bool> {
+    fn start(&self, events: &[String], stop: Stop) -> tokio::task::JoinHandle<bool> {
         let batch = batch(events);
         let (sink, settled) = (Arc::clone(&self.sink), Arc::clone(&self.settled));
         tokio::spawn(async move {
@@ -163,12 +175,12 @@ impl Bench {
                     );
                 }
             };
-            sink.write(batch, &report, abandoned).await.is_some()
+            sink.write(batch, &report, &stop).await.is_some()
         })
     }
 
     async fn write(&self, events: &[String]) {
-        assert!(self.start(events, CancellationToken::new()).await.unwrap());
+        assert!(self.start(events, Stop::default()).await.unwrap());
         assert_eq!(self.settled().len(), events.len(), "every record has ended");
     }
 
@@ -272,15 +284,52 @@ async fn a_throttled_key_does_not_hold_up_the_others() {
     let mut events = vec![event("hot", "1", 1.0)];
     events.extend((0..500).map(|number| event(&format!("device-{number}"), "1", 1.0)));
     let begun = tokio::time::Instant::now();
-    let abandoned = CancellationToken::new();
-    let writing = bench.start(&events, abandoned.clone());
+    let stop = Stop::default();
+    let writing = bench.start(&events, stop.clone());
     bench.wait_for("all but the hot key", || bench.settled().len() == 500).await;
     assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
     bench.wait_for("the condition", || bench.reasons() == ["throttled"]).await;
     assert!(bench.metrics.store_throttled.get() > 3);
-    abandoned.cancel();
+    stop.abandon();
     assert!(!writing.await.unwrap(), "an abandoned batch has no report");
     assert!(bench.reasons().is_empty(), "what was abandoned holds nothing any more");
+}
+
+/// What only waits ends when the partition is asked back; what gets on is written to its end.
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_winds_down_ends_what_waits_and_finishes_what_gets_on() {
+    for status in [429, 503, 401, 403, 418, 400] {
+        let bench = Bench::new(FakeStore::failing(move |key, _, _| (key == "sick").then(|| answer(status))));
+        let mut events = vec![event("sick", "1", 1.0); 2];
+        events.extend((0..300).map(|number| event("busy", &number.to_string(), 1.0)));
+        if status == 400 {
+            // Refusals are held back once they are too many.
+            *bench.sink.refusals() = Refusals::new(0.0);
+        }
+        let stop = Stop::default();
+        stop.wind_down();
+        let begun = tokio::time::Instant::now();
+        assert!(!bench.start(&events, stop).await.unwrap(), "{status}: not all of it has ended");
+        assert!(begun.elapsed() < Duration::from_secs(1), "{status}: {:?}", begun.elapsed());
+        let settled = bench.settled();
+        assert!(!settled.contains_key(&0) && !settled.contains_key(&1), "{status}");
+        if ![401, 403].contains(&status) {
+            assert_eq!(settled.len(), 300, "{status}");
+        }
+        assert!(bench.letters.0.lock().unwrap().is_empty(), "{status}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_letter_on_its_way_may_arrive_while_the_batch_winds_down_but_not_for_long() {
+    for (delay, arrives) in [(1_500, true), (10_000, false)] {
+        let bench = Bench::new(FakeStore::default());
+        bench.letters.delay(Duration::from_millis(delay));
+        let stop = Stop::default();
+        stop.wind_down();
+        assert_eq!(bench.start(&["{".into()], stop).await.unwrap(), arrives);
+        assert_eq!(bench.settled().len(), usize::from(arrives));
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -289,7 +338,7 @@ async fn a_refused_sign_in_pauses_everything_dead_letters_nothing_and_goes_on_by
     let still = Arc::clone(&refusing);
     let bench = Bench::new(FakeStore::failing(move |_, _, _| still.lock().unwrap().then(|| answer(401))));
     let events: Vec<_> = (0..200).map(|number| event(&format!("device-{number}"), "1", 1.0)).collect();
-    let writing = bench.start(&events, CancellationToken::new());
+    let writing = bench.start(&events, Stop::default());
     bench.wait_for("the condition", || bench.reasons() == ["sign_in"]).await;
     tokio::time::sleep(Duration::from_mins(5)).await;
     let asked = bench.store.lock().requests.len();
@@ -307,7 +356,7 @@ async fn a_missing_container_is_looked_for_before_anything_is_asked_again() {
     let still = Arc::clone(&missing);
     let bench = Bench::new(FakeStore::failing(move |_, _, _| still.lock().unwrap().then(|| answer(404))));
     bench.store.lock().container_problem = Some("there is no container rawdata".into());
-    let writing = bench.start(&[event("a", "1", 1.0)], CancellationToken::new());
+    let writing = bench.start(&[event("a", "1", 1.0)], Stop::default());
     bench.wait_for("some checks", || bench.store.lock().checks > 3).await;
     assert_eq!(bench.store.lock().requests.len(), 1);
     assert_eq!(bench.health.conditions()[0].detail, "there is no container rawdata");
@@ -323,7 +372,7 @@ async fn a_stream_of_refusals_pauses_instead_of_filling_the_dead_letters() {
     let still = Arc::clone(&refusing);
     let bench = Bench::new(FakeStore::failing(move |_, _, _| still.lock().unwrap().then(|| answer(400))));
     let events: Vec<_> = (0..300).map(|number| event(&format!("device-{number}"), "1", 1.0)).collect();
-    let writing = bench.start(&events, CancellationToken::new());
+    let writing = bench.start(&events, Stop::default());
     bench.wait_for("the condition", || bench.reasons() == ["too_many_refusals"]).await;
     tokio::time::sleep(Duration::from_mins(10)).await;
     assert_eq!(bench.letters.0.lock().unwrap().len(), 100);

@@ -2,11 +2,14 @@
 //!
 //! librdkafka fetches ahead into a queue. What is in there is part of the budget, and is thrown away
 //! when a partition has to be paused, so the queue is small: a fortieth of the budget for all workers
-//! together keeps what is fetched twice well under a tenth. A fetch answers with whole batches of
-//! records, at least one, and a compressed batch is unpacked whole, so a client can hold somewhat
-//! more than its queue: one unpacked answer of `fetch.max.bytes` a broker.
+//! together keeps what is fetched twice well under a tenth.
+//!
+//! A fetch answers with whole batches of records, at least one, and a compressed batch is unpacked
+//! whole, whatever the queue's limit. So a fetch is smaller still: all workers together ask each
+//! broker for half a MiB at a time, which is 25 MiB once unpacked when records compress 50 to 1.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
@@ -23,8 +26,17 @@ pub type WorkerConsumer = BaseConsumer<WorkerContext>;
 /// The least that a client's queue may hold.
 const SMALLEST_QUEUE: u64 = 64 << 10;
 
+/// What all workers together ask one broker for at a time, and the least that one asks for.
+const FETCHES: u64 = 512 << 10;
+const SMALLEST_FETCH: u64 = 32 << 10;
+
 /// Which part of the byte budget the queues of all clients take together.
 const QUEUES_PART: u64 = 40;
+
+/// How long the group waits for a member that has to give partitions up, and how long a worker may
+/// stand still before its partitions go to others: never less than a hand-over may take.
+const LONGEST_REBALANCE: Duration = Duration::from_mins(5);
+const BESIDES_HAND_OVER: Duration = Duration::from_mins(1);
 
 /// Why there is no consumer.
 #[derive(Debug, thiserror::Error)]
@@ -42,22 +54,39 @@ pub fn queue_bytes(max_bytes: u64, workers: usize) -> u64 {
     (max_bytes / QUEUES_PART / workers.max(1) as u64).max(SMALLEST_QUEUE)
 }
 
-/// Makes the consumer of a worker and subscribes it.
+/// How much one client asks a broker for at a time, in bytes. A larger batch of records still comes,
+/// alone.
+pub fn fetch_bytes(max_bytes: u64, workers: usize) -> u64 {
+    let share = (FETCHES / workers.max(1) as u64).max(SMALLEST_FETCH);
+    share.min(queue_bytes(max_bytes, workers))
+}
+
+/// How long the group waits for one member. `hand_over` is how long a revoked partition may take to
+/// settle and commit.
+fn rebalance_timeout(hand_over: Duration) -> Duration {
+    LONGEST_REBALANCE.max(hand_over + BESIDES_HAND_OVER)
+}
+
+/// Makes the consumer of a worker and subscribes it. A revoked partition may take as long as
+/// `hand_over` to settle and commit.
 pub fn subscribe(
     kafka: &Kafka,
     max_bytes: u64,
+    hand_over: Duration,
     worker: usize,
     tokens: Option<TokenCache>,
 ) -> Result<WorkerConsumer, ConsumerError> {
     let purpose = format!("worker-{worker}");
     let queue = queue_bytes(max_bytes, kafka.workers);
+    let fetch = fetch_bytes(max_bytes, kafka.workers).to_string();
     let mut config = kafka::consumer(kafka, &purpose)?;
     config
+        .set("max.poll.interval.ms", rebalance_timeout(hand_over).as_millis().to_string())
         .set("statistics.interval.ms", statistics::INTERVAL_MILLIS.to_string())
         .set("queued.max.messages.kbytes", (queue >> 10).to_string())
         .set("queued.min.messages", "20000")
-        .set("fetch.max.bytes", queue.to_string())
-        .set("fetch.message.max.bytes", queue.to_string())
+        .set("fetch.max.bytes", &fetch)
+        .set("fetch.message.max.bytes", &fetch)
         // librdkafka wants fetch.max.bytes to be no smaller than this, which means producers.
         .set("message.max.bytes", "1000")
         // How soon a client looks again whether its full queue has room; a second would be the default.
@@ -99,8 +128,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_group_waits_longer_than_a_hand_over_takes() {
+        assert_eq!(rebalance_timeout(Duration::from_secs(30)), Duration::from_mins(5));
+        assert_eq!(rebalance_timeout(Duration::from_mins(10)), Duration::from_mins(11));
+    }
+
+    #[test]
     fn the_queues_of_all_clients_stay_a_small_part_of_the_budget() {
         assert_eq!(queue_bytes(64 << 20, 2), (64 << 20) / 80);
         assert_eq!(queue_bytes(8 << 20, 16), 64 << 10);
+        assert_eq!(fetch_bytes(64 << 20, 2), 256 << 10);
+        assert_eq!(fetch_bytes(64 << 20, 64), 32 << 10);
     }
 }

@@ -10,7 +10,6 @@ use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{Headers, Message};
 use smallvec::SmallVec;
-use tokio_util::sync::CancellationToken;
 
 use super::client::Client;
 use super::commits::Commits;
@@ -22,7 +21,7 @@ use crate::core::records::RawRecord;
 use crate::core::worker::{Appetite, Batch, Effect, Input, Worker};
 use crate::dead_letter::DeadLetters;
 use crate::observe::metrics::Metrics;
-use crate::sink::{Backoff, Sink};
+use crate::sink::{Backoff, Sink, Stop};
 use crate::source::consumer;
 use crate::source::context::Notice;
 use crate::source::errors::Meaning;
@@ -46,7 +45,7 @@ pub(super) struct WorkerThread<S, D> {
     client: Option<Client>,
     reconnect: Backoff,
     reconnect_at: Option<Instant>,
-    batches: HashMap<(TopicPartition, Epoch), CancellationToken>,
+    batches: HashMap<(TopicPartition, Epoch), Stop>,
     statistics: Statistics,
     owned: Vec<TopicPartition>,
     delivered_bytes: u64,
@@ -129,9 +128,15 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
             "waiting for the first broker to answer",
         );
         let settings = &self.shared.settings;
-        let mut consumer =
-            consumer::subscribe(&settings.kafka, settings.max_bytes, self.number, settings.tokens.clone())
-                .map_err(|error| error.to_string())?;
+        let hand_over = settings.machine.shutdown_timeout + settings.machine.commit_timeout;
+        let mut consumer = consumer::subscribe(
+            &settings.kafka,
+            settings.max_bytes,
+            hand_over,
+            self.number,
+            settings.tokens.clone(),
+        )
+        .map_err(|error| error.to_string())?;
         let waker = outside.clone();
         consumer.set_nonempty_callback(move || waker.wake());
         let consumer = Arc::new(consumer);
@@ -347,9 +352,14 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
     fn perform_one(&mut self, effect: Effect, outside: &Outside) {
         match effect {
             Effect::Write(batch) => self.write(*batch, outside),
+            Effect::WindDown(name, epoch) => {
+                if let Some(batch) = self.batches.get(&(name, epoch)) {
+                    batch.wind_down();
+                }
+            }
             Effect::Abandon(name, epoch) => {
-                if let Some(token) = self.batches.remove(&(name, epoch)) {
-                    token.cancel();
+                if let Some(batch) = self.batches.remove(&(name, epoch)) {
+                    batch.abandon();
                 }
             }
             Effect::Commit(offsets) => {
@@ -373,6 +383,7 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
                     self.shared.metrics.forget(name);
                     self.shared.health.clear_place(&name.to_string());
                 }
+                self.batches.retain(|(name, _), _| !partitions.contains(name));
                 self.tell_owned();
             }
             Effect::Pause(name) => self.tell("pause", |client| client.pause(&name)),
@@ -396,8 +407,8 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
 
     fn write(&mut self, batch: Batch, outside: &Outside) {
         let (name, epoch) = (batch.partition.clone(), batch.epoch);
-        let abandoned = CancellationToken::new();
-        self.batches.insert((name.clone(), epoch), abandoned.clone());
+        let stop = Stop::default();
+        self.batches.insert((name.clone(), epoch), stop.clone());
         let latest = self.statistics.partitions.get(&name).and_then(|statistics| statistics.end);
         let (sink, progress) = (Arc::clone(&self.shared.sink), self.shared.progress.clone());
         let outside = outside.clone();
@@ -407,7 +418,7 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
                 let partition = name.clone();
                 outside.tell(Input::Settled { partition, epoch, settlements });
             };
-            if let Some(mut report) = Sink::write(&sink, batch, &report, abandoned).await {
+            if let Some(mut report) = Sink::write(&sink, batch, &report, &stop).await {
                 report.latest = latest;
                 progress.record(&report);
             }

@@ -76,7 +76,11 @@ impl Worker {
             }
             let told = partition.told;
             let was_held = matches!(partition.phase, Phase::Held { .. });
+            let in_flight = partition.in_flight.map(|_| partition.epoch);
             partition.stop_reading(deadline);
+            if let Some(epoch) = in_flight {
+                self.effects.push(Effect::WindDown(name.clone(), epoch));
+            }
             if was_held {
                 self.effects.push(Effect::Released(name.clone()));
             }

@@ -41,7 +41,11 @@ impl Commits {
         self.outstanding.take().map(|outstanding| outstanding.epochs).unwrap_or_default()
     }
 
+    /// When the next commit may be asked for.
     pub(super) fn wake_at(&self, settings: &Settings) -> Option<Instant> {
-        self.last_asked.map(|last| last + settings.commit_interval)
+        match &self.outstanding {
+            Some(outstanding) => Some(outstanding.since + settings.commit_timeout),
+            None => self.last_asked.map(|last| last + settings.commit_interval),
+        }
     }
 }

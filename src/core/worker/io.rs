@@ -141,6 +141,8 @@ pub enum Effect {
     SeekAndResume(TopicPartition, Offset),
     /// Write this micro-batch; answered by [`Input::Settled`] and [`Input::Ended`].
     Write(Box<Batch>),
+    /// The partition is asked back: end what only waits of the micro-batch in flight.
+    WindDown(TopicPartition, Epoch),
     /// Start nothing more of the micro-batch in flight.
     Abandon(TopicPartition, Epoch),
     /// Commit these offsets; answered by [`Input::Committed`].

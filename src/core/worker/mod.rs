@@ -160,7 +160,10 @@ impl Worker {
         for (_, partition) in self.partitions() {
             wake = partition.wake_at(settings).map_or(wake, |at| at.min(wake));
         }
-        self.commits.wake_at(settings).map_or(wake, |at| at.min(wake)).max(now)
+        let to_commit = self.partitions().any(|(_, partition)| partition.to_commit().is_some());
+        let commit_at = self.commits.wake_at(settings).filter(|_| to_commit);
+        // Whatever was due has just been given out; what is still due waits for something else.
+        commit_at.map_or(wake, |at| at.min(wake)).max(now + self.settings.shortest_sleep)
     }
 
     /// Every partition and where it stands, for metrics and pages.

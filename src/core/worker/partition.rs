@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::settings::Settings;
 use super::{Standing, TopicPartition};
-use crate::core::budget::{Budget, Charge};
+use crate::core::budget::{Budget, Charge, Room};
 use crate::core::kafka::{Epoch, Offset};
 use crate::core::ledger::Ledger;
 use crate::core::records::{RawRecord, Records};
@@ -106,8 +106,8 @@ pub(super) struct Partition {
     budget: Budget,
     /// The largest record so far: what the next one may need.
     largest: usize,
-    /// The largest micro-batch that the budget allows at present.
-    batch_bytes: usize,
+    /// What the budget allows at present.
+    room: Room,
     paused: bool,
     full_since: Option<Instant>,
     /// Its last batch took longer than the patience: pause at once instead of making others wait.
@@ -140,7 +140,7 @@ impl Partition {
             name,
             budget,
             largest: 0,
-            batch_bytes: usize::MAX,
+            room: Room { limit: usize::MAX, used: 0 },
             paused: false,
             full_since: None,
             slow: false,
@@ -192,21 +192,28 @@ impl Partition {
         self.largest = self.largest.max(record.cost());
         if self.filling.cost() > self.charge.bytes() {
             let missing = self.filling.cost() - self.charge.bytes();
-            self.charge.add(missing.max(CHARGE_STEP.min(self.batch_bytes / 8)));
+            self.charge.add(missing.max(CHARGE_STEP.min(self.room.limit / 16)));
             self.measure_room();
         }
         !self.is_full(settings)
     }
 
-    /// One half of what the partition may hold is for the batch that is written, the other for the
-    /// one that fills.
     fn measure_room(&mut self) {
-        self.batch_bytes = self.budget.limit(&self.name) / 2;
+        self.room = self.budget.room(&self.name);
     }
 
+    /// Whether the next record, if it is as large as the largest so far, has to wait. Half of what
+    /// the partition may hold is for the batch that is written, half for the one that fills. A
+    /// partition that holds nothing takes any record: it has to pass somehow.
     fn is_full(&self, settings: &Settings) -> bool {
-        self.filling.len() >= settings.max_events
-            || (!self.filling.is_empty() && self.filling.cost() + self.largest > self.batch_bytes)
+        if self.filling.is_empty() && self.in_flight.is_none() {
+            return false;
+        }
+        let Room { limit, used } = self.room;
+        let too_large_a_batch = !self.filling.is_empty() && self.filling.cost() + self.largest > limit / 2;
+        let spare = self.charge.bytes().saturating_sub(self.filling.cost());
+        let over = used.saturating_sub(spare) + self.largest > limit;
+        self.filling.len() >= settings.max_events || too_large_a_batch || over
     }
 
     /// Cuts a micro-batch if one is due and none is in flight.
@@ -245,8 +252,7 @@ impl Partition {
         self.measure_room();
         if !self.is_full(settings) {
             self.full_since = None;
-            let room = self.filling.is_empty() && self.batch_bytes > self.largest;
-            if self.paused && (room || self.in_flight.is_none()) {
+            if self.paused && self.filling.is_empty() {
                 self.paused = false;
                 return Appetite::Resume;
             }
@@ -306,7 +312,7 @@ impl Partition {
             Phase::Reading if self.in_flight.is_none() => self.opened_at.map(|at| at + settings.interval),
             Phase::Reading => self.reprobe_at,
             Phase::Held { recheck_at, .. } => Some(recheck_at),
-            Phase::HandingOver { deadline } => Some(deadline),
+            Phase::HandingOver { deadline } => self.in_flight.map(|_| deadline),
         }
     }
 

@@ -36,6 +36,8 @@ pub struct Settings {
     pub start_timeout: Duration,
     /// The longest time between two looks at the state.
     pub longest_sleep: Duration,
+    /// The shortest, unless something happens.
+    pub shortest_sleep: Duration,
 }
 
 impl Default for Settings {
@@ -54,6 +56,7 @@ impl Default for Settings {
             reprobe: Duration::from_secs(5),
             start_timeout: Duration::from_secs(20),
             longest_sleep: Duration::from_millis(100),
+            shortest_sleep: Duration::from_millis(1),
         }
     }
 }

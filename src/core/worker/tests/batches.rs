@@ -1,0 +1,90 @@
+//! Micro-batches: when they are cut, and who waits for whom.
+
+use super::*;
+
+#[test]
+fn a_batch_is_cut_when_it_is_full() {
+    let mut bench = Bench::reading(settings());
+    bench.take(0, 10..14);
+    assert_eq!(bench.batch(0).records.len(), 4);
+}
+
+#[test]
+fn a_batch_is_cut_when_the_interval_is_over() {
+    let mut bench = Bench::reading(settings());
+    bench.take(0, [10]);
+    assert!(bench.after(99).is_empty());
+    assert_eq!(bench.batch(1).records.len(), 1);
+}
+
+#[test]
+fn the_next_batch_waits_until_the_one_before_has_ended() {
+    let mut bench = Bench::reading(settings());
+    bench.take(0, 10..14);
+    let first = bench.batch(0);
+    bench.take(0, 14..18);
+    assert!(bench.after(500).is_empty());
+    bench.settle(&first, 10..14);
+    bench.end(&first);
+    let effects = bench.after(0);
+    assert!(matches!(effects.as_slice(), [Effect::Write(_), Effect::Commit(_)]), "{effects:?}");
+}
+
+#[test]
+fn a_full_partition_makes_the_others_wait_a_moment_and_is_then_paused_alone() {
+    let mut bench = Bench::new(settings());
+    bench.assign(&[(0, 10), (1, 10)]);
+    bench.take(0, 10..14);
+    let batch = bench.batch(0);
+    assert_eq!(bench.worker.appetite(bench.now), Appetite::Hungry);
+    bench.take(0, 14..18);
+    let until = bench.now + Duration::from_millis(200);
+    assert_eq!(bench.worker.appetite(bench.now), Appetite::Wait(until));
+    bench.now = until;
+    assert_eq!(bench.worker.appetite(bench.now), Appetite::Hungry);
+    let effects = bench.after(0);
+    assert!(matches!(effects.as_slice(), [Effect::Pause(name)] if *name == tp(0)), "{effects:?}");
+    // Once there is room again, it goes on.
+    bench.settle(&batch, 10..14);
+    bench.end(&batch);
+    bench.after(0);
+    assert_eq!(bench.worker.appetite(bench.now), Appetite::Hungry);
+    let effects = bench.after(0);
+    assert!(matches!(effects.as_slice(), [Effect::Resume(name)] if *name == tp(0)), "{effects:?}");
+    // It has been slow: the next time it is paused at once.
+    bench.take(0, 18..22);
+    assert_eq!(bench.worker.appetite(bench.now), Appetite::Hungry);
+    let effects = bench.after(0);
+    assert!(matches!(effects.as_slice(), [Effect::Pause(_)]), "{effects:?}");
+}
+
+#[test]
+fn records_of_a_batch_whose_writer_broke_down_are_read_again() {
+    let mut bench = Bench::reading(settings());
+    bench.take(0, 10..14);
+    let batch = bench.batch(0);
+    bench.take(0, [14]);
+    bench.settle(&batch, [10, 12]);
+    bench.end(&batch);
+    let effects = bench.after(0);
+    let [Effect::SeekAndResume(_, Offset(11)), Effect::Commit(_)] = effects.as_slice() else {
+        panic!("{effects:?}")
+    };
+    bench.take(0, 11..15);
+    assert_eq!(bench.batch(0).records.range(), Some((Offset(11), Offset(14))));
+}
+
+#[test]
+fn a_worker_with_nothing_to_do_sleeps() {
+    let mut bench = Bench::reading(settings());
+    bench.take(0, [10]);
+    let batch = bench.batch(100);
+    bench.settle(&batch, [10]);
+    bench.end(&batch);
+    assert_eq!(commits(&bench.after(0)), [(0, 11)]);
+    let sleep = |bench: &Bench| bench.worker.wake_at(bench.now).duration_since(bench.now);
+    assert_eq!(sleep(&bench), settings().longest_sleep, "while a commit is on its way");
+    bench.answer(0, 11, CommitOutcome::Kept);
+    bench.after(60_000);
+    assert_eq!(sleep(&bench), settings().longest_sleep, "long after the last commit");
+}
