@@ -201,7 +201,9 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
         self.count_sign_in(pause);
         let detail = format!("Cosmos DB answers {status}: {}. {}", answer.message, advice(pause));
         if pause.is_of_container() {
-            self.gate.close(pause);
+            if let Some(before) = self.gate.close(pause) {
+                self.health.clear(before.as_str(), "");
+            }
             self.health.raise(pause.as_str(), "", detail);
         } else {
             trouble.holds(pause.as_str(), &detail);

@@ -354,6 +354,19 @@ async fn a_refused_sign_in_pauses_everything_dead_letters_nothing_and_goes_on_by
 }
 
 #[tokio::test(start_paused = true)]
+async fn when_the_reason_changes_the_one_before_is_over() {
+    let codes = [401, 403, 404];
+    let bench =
+        Bench::new(FakeStore::failing(move |_, _, asked| codes.get(asked - 1).map(|code| answer(*code))));
+    let writing = bench.start(&[event("device", "1", 1.0)], Stop::default());
+    for reason in ["sign_in", "forbidden", "container_missing"] {
+        bench.wait_for(reason, || bench.reasons() == [reason]).await;
+    }
+    assert!(writing.await.unwrap());
+    assert!(bench.reasons().is_empty(), "{:?}", bench.reasons());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_missing_container_is_looked_for_before_anything_is_asked_again() {
     let missing = Arc::new(Mutex::new(true));
     let still = Arc::clone(&missing);
