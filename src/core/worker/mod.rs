@@ -43,8 +43,8 @@ use std::time::Instant;
 pub use self::commits::CommitNumber;
 use self::commits::Commits;
 pub use self::io::{Begin, CommitOutcome, Effect, Finding, Input, Probed, Range, Standing};
+use self::partition::Partition;
 pub use self::partition::{Batch, Hold};
-use self::partition::{Partition, Phase};
 pub use self::settings::{Appetite, OutOfRangePolicy, Settings};
 use super::budget::Budget;
 use super::kafka::{Epoch, TopicPartition};
@@ -179,10 +179,6 @@ impl Worker {
                 (TopicPartition { topic: Arc::clone(topic), partition: *number }, partition)
             })
         })
-    }
-
-    fn reading(&self) -> impl Iterator<Item = (TopicPartition, &Partition)> {
-        self.partitions().filter(|(_, partition)| matches!(partition.phase, Phase::Reading))
     }
 
     fn partition(&self, name: &TopicPartition) -> Option<&Partition> {
