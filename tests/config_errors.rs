@@ -212,6 +212,22 @@ fn what_is_not_toml_names_the_line() {
 }
 
 #[test]
+fn a_value_without_quotes_is_shown_with_them_unless_it_may_be_a_secret() {
+    for (line, found, action) in [
+        ("group_id = streamproc", "text without quotes", "write group_id = \"streamproc\""),
+        ("group_id = none # for now", "text without quotes", "write group_id = \"none\""),
+        ("client_rack = /a/b", "text without quotes", "write client_rack = \"/a/b\""),
+        ("password = hunter2", "text without quotes", "write password = (hidden)"),
+    ] {
+        let error = only(&with("kafka", line), &[]);
+        assert_eq!((error.problem, at(&error).0), (Problem::Syntax, 3), "{line}");
+        assert_eq!((error.found.as_str(), error.action.as_str()), (found, action), "{line}");
+    }
+    let error = only(&with("kafka", "group_id = \"a"), &[]);
+    assert!(error.action.starts_with("mend this line"), "{error}");
+}
+
+#[test]
 fn a_file_that_cannot_be_read_says_so() {
     let scene = Scene::new();
     let missing = load(Some(&scene.directory.path().join("no.toml")), std::iter::empty()).unwrap_err();

@@ -14,7 +14,9 @@ use streamproc::azure::{Timing, TokenCache, TokenSource};
 use streamproc::config::librdkafka::{Role, is_for};
 use streamproc::config::refused::Refused;
 use streamproc::config::{Kafka, KafkaAuthMethod, ScramMechanism, Span};
-use streamproc::kafka::{Context, base, consumer, producer};
+use streamproc::kafka::{Contact, Context, base, consumer, producer};
+use streamproc::observe::health::Health;
+use streamproc::observe::metrics::Metrics;
 
 fn kafka() -> Kafka {
     Kafka::new("127.0.0.1:1", ["streaming"])
@@ -296,19 +298,19 @@ async fn the_callback_answers_at_once_with_the_token_or_with_the_reason_that_the
 async fn a_client_without_a_token_keeps_polling_and_says_why_it_is_not_connected() {
     let mut kafka = with_auth(KafkaAuthMethod::WorkloadIdentity, false, None);
     kafka.auth.scope = "scope".into();
-    let reasons = Arc::new(Mutex::new(Vec::new()));
-    let heard = reasons.clone();
+    let health = Health::new(Metrics::new().unwrap());
+    let contact = Contact::new(kafka.clone(), "test", Metrics::new().unwrap(), health.clone());
     let context = Context::new("test", Some(TokenCache::start(Hanging, Timing::default())))
-        .on_error(move |error, reason| heard.lock().unwrap().push(format!("{error}: {reason}")));
+        .reporting_to(Arc::new(contact));
     let client: BaseConsumer<Context> =
         consumer(&kafka, "test").unwrap().create_with_context(context).unwrap();
     let deadline = Instant::now() + Duration::from_secs(20);
     let mut longest = Duration::ZERO;
-    while !reasons.lock().unwrap().iter().any(|reason| reason.contains("there is no token yet")) {
+    while !health.conditions().iter().any(|condition| condition.detail.contains("there is no token yet")) {
         let before = Instant::now();
         drop(client.poll(Duration::from_millis(20)));
         longest = longest.max(before.elapsed());
-        assert!(Instant::now() < deadline, "heard only {reasons:?}");
+        assert!(Instant::now() < deadline, "said only {:?}", health.conditions());
     }
     assert!(longest < Duration::from_secs(5), "a poll took {longest:?}");
 }

@@ -3,12 +3,14 @@
 
 mod authority;
 mod cached;
+mod causes;
 mod credential;
 mod key;
 mod sign_in;
 mod token;
 
 pub use cached::CachedCredential;
+pub use causes::with_causes;
 pub use credential::{CredentialError, Environment, Identity, credential, uncached};
 pub use key::{AccountKey, KeyError};
 pub use sign_in::{CosmosSignIn, SignInError};

@@ -15,6 +15,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::causes::with_causes;
+
 /// Where tokens come from.
 pub trait TokenSource: Send + Sync + 'static {
     /// Fetches a token. May take as long as it likes: [`TokenCache`] gives up after
@@ -259,7 +261,7 @@ async fn fetch_once(source: &impl TokenSource, limit: Duration) -> Result<Token,
     let answer = tokio::time::timeout(limit, source.fetch())
         .await
         .map_err(|_| format!("no answer within {}", humantime::format_duration(limit)))?
-        .map_err(|error| format!("{error:#}"))?;
+        .map_err(|error| with_causes(error.as_ref()))?;
     let now = Instant::now();
     let token = Token::new(&answer, now, SystemTime::now());
     if token.until <= now {

@@ -22,7 +22,8 @@ use crate::verifier::{self, Expectations, Selection};
 
 const EXAMPLES: &str = "\
 Nothing is installed, nothing is kept: the Kafka and the Cosmos DB are embedded in this process (`streamproc \
-sandbox` runs them alone). Exit status 0 only if every assertion holds.
+sandbox` runs them alone). It takes some seconds more than --duration. Exit status 0 only if every assertion \
+holds.
 
 Examples:
   streamproc demo
@@ -89,7 +90,7 @@ async fn with_sandbox(args: &Args, sandbox: &Sandbox, stop: &CancellationToken) 
     println!("embedded Kafka      {}", config.kafka.bootstrap_servers);
     println!("embedded Cosmos DB  {}", config.cosmos.endpoint);
     let service = Service::start(config.clone()).await?;
-    println!("the service         http://{}/ (readyz, metrics, progress)", service.admin.address);
+    println!("the service         http://{}/ tells /readyz, /metrics, /progress", service.admin.address);
     let outcome = with_service(args, sandbox, &config, &service, stop).await;
     service.stop().await;
     outcome
@@ -120,12 +121,8 @@ async fn with_service(
     screen.clear();
     println!("sent                {sent}");
     println!(
-        "stored              {} read, {} stored, {} of them a second time or superseded, {} dead letters, {:.0} RU",
-        totals.consumed,
-        totals.stored,
-        (totals.stored + totals.superseded).saturating_sub(sent.events),
-        totals.dead_lettered,
-        totals.request_units
+        "stored              {} records read: {} written, {} superseded in their micro-batch, {} dead letters; {:.0} RU",
+        totals.consumed, totals.stored, totals.superseded, totals.dead_lettered, totals.request_units
     );
     println!();
     let holds = verify_stored(args, config, &sent).await?;

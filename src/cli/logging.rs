@@ -15,7 +15,11 @@ const DEFAULT: &str = "info,azure_core=warn,azure_identity=warn,azure_data_cosmo
 /// Begins to log. A second call changes nothing.
 pub(super) fn start(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT));
-    let log = fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        // It would report a log that nobody reads any more on stderr, where that is, and panic over it.
+        .log_internal_errors(false);
     // A program that embeds this one may have begun already.
     let _ = match format {
         LogFormat::Json => {

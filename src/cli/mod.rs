@@ -37,7 +37,7 @@ pub const USAGE: u8 = 2;
 #[derive(Parser)]
 #[command(name = "streamproc", version, arg_required_else_help = true, after_help = EXAMPLES)]
 struct Cli {
-    /// The configuration file, TOML.
+    /// The configuration file, TOML; `demo`, `sandbox` and `completions` need none.
     #[arg(long, short, global = true, value_name = "FILE", env = "STREAMPROC_CONFIG")]
     config: Option<PathBuf>,
     /// What to do; without it, `run`.
@@ -48,12 +48,25 @@ struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   streamproc demo                              see it work, with nothing installed
-  streamproc --config prod.toml                run the service
-  streamproc config --config prod.toml         show the effective configuration";
+  streamproc sandbox                           a Kafka and a Cosmos DB to try things on, and then, beside it:
+  streamproc --config config/local.toml          the service
+  streamproc simulate -c config/local.toml       the sample's events
+  streamproc verify -c config/local.toml         whether all of them are stored, once
+  streamproc config -c prod.toml               what a configuration comes to";
+
+const RUN_EXAMPLES: &str = "\
+It runs until SIGTERM or Ctrl-C, then lets writes in flight end within shutdown.timeout, commits, leaves the \
+group, and ends with status 0; asked twice, it ends at once. What keeps it from flowing stands on /readyz of \
+admin.listen and in the log on stderr, of which RUST_LOG tells more (RUST_LOG=streamproc=debug).
+
+Examples:
+  streamproc run --config prod.toml
+  STREAMPROC__KAFKA__WORKERS=4 streamproc --config prod.toml";
 
 #[derive(Subcommand)]
 enum Command {
     /// Run the service (the same as no command).
+    #[command(after_help = RUN_EXAMPLES)]
     Run,
     /// See it work: an embedded Kafka and Cosmos DB, the simulator, the service, the verification.
     #[cfg(feature = "sandbox")]
@@ -61,16 +74,16 @@ enum Command {
     /// Run an embedded Kafka and Cosmos DB on this machine, to try a configuration or a producer.
     #[cfg(feature = "sandbox")]
     Sandbox(Box<sandbox::SandboxArgs>),
-    /// Show the effective configuration, secrets hidden, or its JSON schema.
-    Config(config::Args),
-    /// Print the completions of this command line for a shell.
-    Completions(completions::Args),
     /// Send the sample's events to Kafka.
     Simulate(simulate::Args),
     /// Judge the stored documents: nothing lost, nothing doubled, in order, in time.
     Verify(verify::Args),
     /// Ask the container by SQL.
     Query(query::Args),
+    /// Show the effective configuration, secrets hidden, or its JSON schema.
+    Config(config::Args),
+    /// Print the completions of this command line for a shell.
+    Completions(completions::Args),
 }
 
 /// Runs the command that the arguments name.

@@ -19,9 +19,9 @@ computed here, from their arguments: every document that WHERE lets through is c
 than that, and GROUP BY, is answered in one partition only: name it with --partition-key.
 
 Examples:
-  streamproc query -c local.toml \"SELECT * FROM c WHERE c.type = 'CO2'\" --limit 10
-  streamproc query -c local.toml \"SELECT VALUE COUNT(1) FROM c\"
-  streamproc query -c local.toml --partition-key contoso-device-id-7 \\
+  streamproc query -c config/local.toml \"SELECT * FROM c WHERE c.type = 'CO2'\" --limit 10
+  streamproc query -c config/local.toml \"SELECT VALUE COUNT(1) FROM c\"
+  streamproc query -c config/local.toml --partition-key contoso-device-id-7 \\
       \"SELECT c.type, COUNT(1) AS n FROM c GROUP BY c.type\"";
 
 #[derive(clap::Args)]

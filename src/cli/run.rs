@@ -1,10 +1,14 @@
 //! `run`: the service, until it is asked to stop.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use super::{Cli, FAILED, load_config, logging, signals};
 use crate::config::Loaded;
 use crate::service::Service;
+
+/// What may follow `shutdown.timeout`: the last commit and leaving the group, five seconds each.
+const LAST_STEPS: Duration = Duration::from_secs(10);
 
 pub(super) fn run(cli: &Cli) -> ExitCode {
     let loaded = match load_config(cli) {
@@ -19,7 +23,10 @@ pub(super) fn run(cli: &Cli) -> ExitCode {
             return ExitCode::from(FAILED);
         }
     };
-    match runtime.block_on(serve(loaded)) {
+    let served = runtime.block_on(serve(loaded));
+    // A question to a Kafka that does not answer takes some seconds; nobody waits for that any more.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Its causes stand in its own words already.
@@ -44,8 +51,12 @@ async fn serve(loaded: Loaded) -> anyhow::Result<()> {
         dead_letters = config.dead_letter.topic,
         "starting"
     );
+    let limit = config.shutdown.timeout.0 + LAST_STEPS;
     let service = Service::start(config).await?;
     stop.cancelled().await;
-    service.stop().await;
+    if tokio::time::timeout(limit, service.stop()).await.is_err() {
+        // What was stored and not committed is read again by the next owner: the same upserts.
+        tracing::warn!(seconds = limit.as_secs(), "not everything came to its end in time; the process ends");
+    }
     Ok(())
 }

@@ -19,12 +19,14 @@ const EXAMPLES: &str = "\
 Events are those of the sample: about 920 bytes, keyed by device id. Each device, contoso-device-id-0 and \
 on, counts its deviceSequenceNumber up from 0. A duplicate is the same bytes sent again directly after the \
 first. The same seed gives the same events, byte for byte, except createdAt, which is the wall clock unless \
---created-at-start is given.
+--created-at-start is given. The sandbox's Kafka forgets what is too much for it: there, sending waits until \
+the group of the configuration has read.
 
 Examples:
-  streamproc simulate -c local.toml                          1,000 events/s until Ctrl-C
-  streamproc simulate -c local.toml --rate 0 --count 1000000 a million events, as fast as it goes
-  streamproc simulate -c local.toml --duration 30s --seed 7 --output json";
+  streamproc simulate -c config/local.toml                    1,000 events/s until Ctrl-C
+  streamproc simulate -c config/local.toml --rate 0 --count 1000000
+                                                              a million events, as fast as it goes
+  streamproc simulate -c config/local.toml --duration 30s --seed 7 --output json";
 
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]

@@ -23,11 +23,12 @@ its best minute is as good; here every minute has to be.
 
 A sequence number is missing when a device has a higher one. The first and the last tenth of what a device \
 has stored are left out, because their neighbours may still be on the way; with --expect-count every number \
-from 0 counts. Let the stream come to rest first.
+from 0 counts. Every run of `simulate` counts from 0 again, so judge each run by itself, with --since. Let \
+the stream come to rest first.
 
 Examples:
-  streamproc verify -c local.toml --min-rate 900
-  streamproc verify -c local.toml --expect-count 100000 --output json
+  streamproc verify -c config/local.toml --min-rate 900
+  streamproc verify -c config/local.toml --expect-count 10000 --output json
   streamproc verify -c prod.toml --since 2026-11-22T10:00:00Z --max-missing off";
 
 #[derive(clap::Args)]

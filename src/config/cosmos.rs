@@ -28,7 +28,7 @@ pub struct Cosmos {
     /// Whether an account with several write regions is taken. There the last writer wins, whatever the order in Kafka.
     #[serde(default)]
     pub allow_multiple_write_regions: bool,
-    /// The account's Azure resource id; lets `check` read the throughput.
+    /// The account's Azure resource id, by which its throughput could be read. Nothing reads it yet.
     #[serde(default)]
     pub resource_id: String,
     /// How to sign in to Cosmos DB.

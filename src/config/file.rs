@@ -9,7 +9,7 @@ use super::error::{ConfigError, Place, Problem};
 use super::layer::{Entry, Layer};
 use super::reference::{PROPERTIES, reference};
 use super::typed::{self, Written};
-use super::{librdkafka, unknown};
+use super::{librdkafka, secret, unknown};
 
 /// What a source gave: the values that fit their keys, and what is wrong with the others.
 #[derive(Debug, Default)]
@@ -64,11 +64,22 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Reading, Vec<ConfigError>
 }
 
 fn syntax(positions: &Positions<'_>, error: &toml::de::Error) -> ConfigError {
+    let start = error.span().map_or(0, |span| span.start);
+    if let Some((name, value)) = unquoted(positions.text, start) {
+        return ConfigError {
+            problem: Problem::Syntax,
+            place: positions.at(start),
+            key: String::new(),
+            found: "text without quotes".into(),
+            expected: "a string in quotes, a number, true, false, or a list of these in [brackets]".into(),
+            action: format!("write {name} = {}", secret::show(name, false, value)),
+        };
+    }
     let message = error.message().trim();
     let duplicate = message.contains("duplicate key");
     ConfigError {
         problem: Problem::Syntax,
-        place: positions.at(error.span().map_or(0, |span| span.start)),
+        place: positions.at(start),
         key: String::new(),
         found: message.lines().collect::<Vec<_>>().join(", "),
         expected: "TOML".into(),
@@ -79,6 +90,18 @@ fn syntax(positions: &Positions<'_>, error: &toml::de::Error) -> ConfigError {
         }
         .into(),
     }
+}
+
+/// The key and the value of the line around `offset`, when the value is a bare word: the commonest
+/// mistake, for which the parser has words such as "invalid float, expected `nan`".
+fn unquoted(text: &str, offset: usize) -> Option<(&str, &str)> {
+    let start = text.get(..offset)?.rfind('\n').map_or(0, |newline| newline + 1);
+    let line = text[start..].lines().next()?;
+    let (name, value) = line.split_once('=')?;
+    let value = value.split(" #").next().unwrap_or_default().trim();
+    let is_word = value.starts_with(|first: char| first.is_alphabetic() || first == '/')
+        && !value.contains(['"', '\'']);
+    (is_word && !["true", "false"].contains(&value)).then_some((name.trim(), value))
 }
 
 /// Byte offsets as lines and columns.

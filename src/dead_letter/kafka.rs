@@ -9,17 +9,22 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::util::Timeout;
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{DeadLetters, Envelope, Letter};
 use crate::azure::TokenCache;
 use crate::config::{Kafka, Oversize};
-use crate::kafka::{self, Context, SetupError};
+use crate::kafka::{self, Contact, Context, SetupError, rights};
 use crate::observe::health::Health;
 use crate::observe::metrics::Metrics;
 use crate::sink::Backoff;
+use crate::source::statistics;
 
 /// How long an acknowledgement may take before it is worth mentioning.
 const WORTH_MENTIONING: Duration = Duration::from_secs(5);
+
+/// How often it is looked whether the producer has to be replaced.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How long the client tries to deliver one record before it gives it back to us.
 const DELIVERY_MILLIS: &str = "30000";
@@ -29,11 +34,19 @@ pub(super) const LARGEST_RECORD: &str = "1000000000";
 
 /// A topic for dead letters.
 pub struct KafkaDeadLetters {
-    settings: Settings,
-    producer: Mutex<Arc<Producer>>,
+    client: Arc<Client>,
     waiting: Mutex<usize>,
     health: Health,
     metrics: Metrics,
+    _watching: AbortOnDropHandle<()>,
+}
+
+/// The producer there is at present: one that is broken, or refused although the sign-in has changed,
+/// is replaced.
+struct Client {
+    settings: Settings,
+    contact: Arc<Contact>,
+    producer: Mutex<Arc<Producer>>,
 }
 
 /// A letter that the topic does not take. When the last one is taken or given up (its partition went
@@ -79,15 +92,49 @@ enum Failure {
     Permanent,
 }
 
-impl KafkaDeadLetters {
-    /// Makes the producer. Nothing is asked of Kafka yet.
-    pub fn new(settings: Settings, metrics: Metrics, health: Health) -> Result<Self, ProducerError> {
-        let producer = Mutex::new(Arc::new(producer(&settings)?));
-        Ok(Self { settings, producer, waiting: Mutex::default(), health, metrics })
+impl Client {
+    fn producer(&self) -> Arc<Producer> {
+        Arc::clone(&self.producer.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn producer(&self) -> MutexGuard<'_, Arc<Producer>> {
-        self.producer.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Another letter may have replaced it already; whoever comes second keeps that one.
+    fn replace(&self, unfit: &Arc<Producer>) {
+        let mut current = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
+        if !Arc::ptr_eq(&current, unfit) {
+            return;
+        }
+        match producer(&self.settings, &self.contact) {
+            Ok(new) => *current = Arc::new(new),
+            Err(error) => tracing::error!(%error, "the producer of dead letters cannot be replaced yet"),
+        }
+    }
+
+    /// A letter may be long in coming: a producer that is refused does not wait for one.
+    async fn watch(client: Arc<Self>) {
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            if client.contact.is_outdated() {
+                let client = Arc::clone(&client);
+                // Ending the old one takes a moment.
+                let _ = tokio::task::spawn_blocking(move || client.replace(&client.producer())).await;
+            }
+        }
+    }
+}
+
+impl KafkaDeadLetters {
+    /// Makes the producer. Nothing is asked of Kafka yet. Needs a tokio runtime.
+    pub fn new(
+        settings: Settings,
+        contact: Contact,
+        metrics: Metrics,
+        health: Health,
+    ) -> Result<Self, ProducerError> {
+        let contact = Arc::new(contact);
+        let producer = Mutex::new(Arc::new(producer(&settings, &contact)?));
+        let client = Arc::new(Client { settings, contact, producer });
+        let watching = AbortOnDropHandle::new(tokio::spawn(Client::watch(Arc::clone(&client))));
+        Ok(Self { client, waiting: Mutex::default(), health, metrics, _watching: watching })
     }
 
     /// Sends once; says so while the answer is long in coming.
@@ -102,7 +149,7 @@ impl KafkaDeadLetters {
             headers = headers.insert(Header { key, value: value.as_deref() });
         }
         let mut record: FutureRecord<'_, [u8], [u8]> =
-            FutureRecord::to(&self.settings.topic).headers(headers);
+            FutureRecord::to(&self.client.settings.topic).headers(headers);
         record.key = envelope.key;
         record.payload = envelope.value;
         let mut sending = Box::pin(producer.send(record, Timeout::Never));
@@ -120,7 +167,7 @@ impl KafkaDeadLetters {
             *self.waiting() += 1;
             waiting.0 = Some(self);
         }
-        let topic = &self.settings.topic;
+        let topic = &self.client.settings.topic;
         let detail =
             format!("the dead-letter topic {topic} takes nothing: {what}; what waits for it stays unsettled");
         self.health.raise("dead_letters_unavailable", "", detail);
@@ -128,19 +175,6 @@ impl KafkaDeadLetters {
 
     fn waiting(&self) -> MutexGuard<'_, usize> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Another letter may have replaced it already; whoever comes second keeps that one.
-    fn replace(&self, broken: &Arc<Producer>) {
-        let mut current = self.producer();
-        if Arc::ptr_eq(&current, broken) {
-            match producer(&self.settings) {
-                Ok(new) => *current = Arc::new(new),
-                Err(error) => {
-                    tracing::error!(%error, "the broken producer of dead letters cannot be replaced yet");
-                }
-            }
-        }
     }
 }
 
@@ -152,11 +186,13 @@ impl DeadLetters for KafkaDeadLetters {
         let begun = Instant::now();
         let mut waiting = Waiting(None);
         loop {
-            let producer = Arc::clone(&self.producer());
+            let producer = self.client.producer();
             let Err(error) = self.try_send(&producer, &envelope, &mut waiting).await else { break };
             self.metrics.dead_letter_failures.inc();
             let failure = meaning(&error);
-            if failure == Failure::TooLarge && self.settings.oversize == Oversize::Reference && !by_reference
+            if failure == Failure::TooLarge
+                && self.client.settings.oversize == Oversize::Reference
+                && !by_reference
             {
                 tracing::warn!(
                     partition = %letter.partition,
@@ -168,11 +204,13 @@ impl DeadLetters for KafkaDeadLetters {
                 continue;
             }
             if failure == Failure::ClientBroken {
-                self.replace(&producer);
+                self.client.replace(&producer);
             }
             if failure != Failure::Passing || begun.elapsed() >= WORTH_MENTIONING {
                 let place = format!("{} offset {}", letter.partition, letter.record.offset);
-                self.unavailable(&mut waiting, &format!("{error} (for {place})"));
+                let right = rights::missing_to_write(error.rdkafka_error_code(), &self.client.settings.topic);
+                let advice = right.map_or_else(String::new, |right| format!(": {right}"));
+                self.unavailable(&mut waiting, &format!("{error}{advice} (for {place})"));
             }
             tokio::time::sleep(backoff.next_delay()).await;
         }
@@ -190,14 +228,17 @@ impl Drop for Waiting<'_> {
     }
 }
 
-fn producer(settings: &Settings) -> Result<Producer, ProducerError> {
+fn producer(settings: &Settings, contact: &Arc<Contact>) -> Result<Producer, ProducerError> {
+    contact.begins();
     let mut config = kafka::producer(&settings.kafka, "dead-letters")?;
     config
         .set("message.max.bytes", LARGEST_RECORD)
         .set("message.timeout.ms", DELIVERY_MILLIS)
         .set("queue.buffering.max.kbytes", "65536")
-        .set("linger.ms", "5");
-    Ok(config.create_with_context(Context::new("dead-letters", settings.tokens.clone()))?)
+        .set("linger.ms", "5")
+        .set("statistics.interval.ms", statistics::INTERVAL_MILLIS.to_string());
+    let context = Context::new("dead-letters", settings.tokens.clone()).reporting_to(Arc::clone(contact));
+    Ok(config.create_with_context(context)?)
 }
 
 fn meaning(error: &KafkaError) -> Failure {
@@ -231,8 +272,8 @@ fn meaning(error: &KafkaError) -> Failure {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_condition_is_over_when_the_last_letter_that_waits_is_taken_or_given_up() {
+    #[tokio::test]
+    async fn the_condition_is_over_when_the_last_letter_that_waits_is_taken_or_given_up() {
         let kafka = toml::from_str(
             r#"bootstrap_servers = "127.0.0.1:9"
             topics = ["t"]
@@ -246,7 +287,8 @@ mod tests {
         };
         let metrics = Metrics::new().unwrap();
         let health = Health::new(metrics.clone());
-        let letters = KafkaDeadLetters::new(settings, metrics, health.clone()).unwrap();
+        let contact = Contact::new(settings.kafka.clone(), "dead-letters", metrics.clone(), health.clone());
+        let letters = KafkaDeadLetters::new(settings, contact, metrics, health.clone()).unwrap();
         let (mut first, mut second) = (Waiting(None), Waiting(None));
         letters.unavailable(&mut first, "no broker");
         letters.unavailable(&mut second, "no broker");

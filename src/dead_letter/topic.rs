@@ -6,16 +6,18 @@ use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::util::Timeout;
 
 use super::kafka::{LARGEST_RECORD, Settings};
 use crate::config::KafkaAuthMethod;
-use crate::kafka::{self, Context};
+use crate::kafka::{self, Context, rights};
 use crate::source::lookup::{LookupError, partition_count};
 
 const TIME_LIMIT: Duration = Duration::from_secs(8);
+
+const FORBIDDEN: RDKafkaErrorCode = RDKafkaErrorCode::TopicAuthorizationFailed;
 
 /// Rights are proved by a record one byte larger than the topic takes, which is refused after the
 /// rights were looked at and leaves nothing behind; above this size that would be no small thing to ask.
@@ -40,9 +42,16 @@ pub enum TopicError {
     /// It is not there.
     #[error("there is no dead-letter topic {0}: make it, or correct dead_letter.topic")]
     Missing(String),
-    /// We may not write to it.
-    #[error("we may not write to the dead-letter topic {0}: give this user the right (ACL) WRITE on it")]
-    NotWritable(String),
+    /// We may not see it, or not write to it.
+    #[error("we may not {verb} the dead-letter topic {topic}: {right}")]
+    Forbidden {
+        /// What we may not do with it.
+        verb: &'static str,
+        /// The topic.
+        topic: String,
+        /// What to do about it.
+        right: String,
+    },
     /// Kafka does not tell.
     #[error("the dead-letter topic {topic} cannot be looked at: {problem}")]
     Unknown {
@@ -67,8 +76,8 @@ pub async fn verify(
     let partitions = match count {
         Ok(count) => count,
         Err(LookupError::NoTopic(topic)) => return Err(TopicError::Missing(topic)),
-        Err(LookupError::Kafka { error, .. }) if is_forbidden(&error) => {
-            return Err(TopicError::NotWritable(settings.topic.clone()));
+        Err(LookupError::Kafka { error, .. }) if error.rdkafka_error_code() == Some(FORBIDDEN) => {
+            return Err(forbidden(settings, "see", FORBIDDEN));
         }
         Err(error) => return Err(unknown(error.to_string())),
     };
@@ -97,8 +106,10 @@ fn is_embedded(cluster_id: &str) -> bool {
     cluster_id.starts_with("mockCluster")
 }
 
-fn is_forbidden(error: &KafkaError) -> bool {
-    error.rdkafka_error_code() == Some(RDKafkaErrorCode::TopicAuthorizationFailed)
+fn forbidden(settings: &Settings, verb: &'static str, code: RDKafkaErrorCode) -> TopicError {
+    let topic = settings.topic.clone();
+    let right = rights::missing_to_write(Some(code), &topic).unwrap_or_default();
+    TopicError::Forbidden { verb, topic, right }
 }
 
 async fn describe(settings: &Settings) -> Result<(Option<usize>, Option<i64>), String> {
@@ -143,8 +154,8 @@ async fn prove_writable(settings: &Settings, largest: usize) -> Result<bool, Top
     };
     match error.rdkafka_error_code() {
         Some(RDKafkaErrorCode::MessageSizeTooLarge) => Ok(true),
-        Some(RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed) => {
-            Err(TopicError::NotWritable(settings.topic.clone()))
+        Some(code @ (FORBIDDEN | RDKafkaErrorCode::ClusterAuthorizationFailed)) => {
+            Err(forbidden(settings, "write to", code))
         }
         _ => Err(unknown(error.to_string())),
     }

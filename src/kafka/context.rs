@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use rdkafka::ClientContext;
@@ -11,13 +11,12 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError;
 
+use super::contact::{Contact, Reach};
 use super::repeats::Repeats;
 use crate::azure::TokenCache;
 
-type OnError = Box<dyn Fn(&KafkaError, &str) + Send + Sync>;
-
-/// The context of a client: its log goes to tracing (target `librdkafka`), its errors to a callback,
-/// and its tokens come from a [`TokenCache`], at once.
+/// The context of a client: its log goes to tracing (target `librdkafka`), its errors to the log and
+/// to its [`Contact`], and its tokens come from a [`TokenCache`], at once.
 ///
 /// A client that needs more callbacks holds one of these and passes the calls of [`ClientContext`] on
 /// to it, [`ClientContext::ENABLE_REFRESH_OAUTH_TOKEN`] included; that the token is asked for on the
@@ -25,7 +24,7 @@ type OnError = Box<dyn Fn(&KafkaError, &str) + Send + Sync>;
 pub struct Context {
     purpose: String,
     tokens: Option<TokenCache>,
-    on_error: Option<OnError>,
+    contact: Option<Arc<Contact>>,
     repeats: Mutex<Repeats>,
 }
 
@@ -34,14 +33,14 @@ impl Context {
     /// `workload_identity` the caller waits for [`TokenCache::ready`] before it makes the client:
     /// librdkafka, told that there is no token, asks again only after ten seconds.
     pub fn new(purpose: impl Into<String>, tokens: Option<TokenCache>) -> Self {
-        Self { purpose: purpose.into(), tokens, on_error: None, repeats: Mutex::default() }
+        Self { purpose: purpose.into(), tokens, contact: None, repeats: Mutex::default() }
     }
 
-    /// Hears of every error of the client, with the library's reason, and decides what to log of it.
-    /// Runs on the thread that polls.
+    /// Tells this contact of errors and of statistics, which the client has to be asked for
+    /// (`statistics.interval.ms`).
     #[must_use]
-    pub fn on_error(mut self, callback: impl Fn(&KafkaError, &str) + Send + Sync + 'static) -> Self {
-        self.on_error = Some(Box::new(callback));
+    pub fn reporting_to(mut self, contact: Arc<Contact>) -> Self {
+        self.contact = Some(contact);
         self
     }
 
@@ -84,8 +83,7 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        if let Some(on_error) = &self.on_error {
-            on_error(&error, reason);
+        if self.contact.as_ref().is_some_and(|contact| contact.failed(&error, reason).is_some()) {
             return;
         }
         if let Some(repeats) = self.hear(reason) {
@@ -94,8 +92,13 @@ impl ClientContext for Context {
         }
     }
 
-    /// Statistics are read by those who ask for them.
-    fn stats_raw(&self, _: &[u8]) {}
+    fn stats_raw(&self, json: &[u8]) {
+        let Some(contact) = &self.contact else { return };
+        match Reach::parse(json) {
+            Ok(reach) => contact.seen(reach),
+            Err(error) => tracing::debug!(%error, "the Kafka client's statistics cannot be read"),
+        }
+    }
 
     fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
         let tokens = self.tokens.as_ref().ok_or("this client was given no source of tokens")?;

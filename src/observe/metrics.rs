@@ -2,9 +2,12 @@
 //!
 //! Label values are topics, partitions, and words from this program: no label grows with the data.
 
+use std::cell::RefCell;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus::core::Collector;
+use prometheus::proto::MetricType;
 use prometheus::{
     Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder,
@@ -18,6 +21,7 @@ use crate::core::settled::Settled;
 #[allow(missing_docs, reason = "each field's help text, which is shown to users, stands where it is made")]
 pub struct Metrics {
     registry: Registry,
+    described: Arc<[Described]>,
     pub events_consumed: IntCounterVec,
     pub events_stored: IntCounterVec,
     pub events_superseded: IntCounterVec,
@@ -74,8 +78,24 @@ pub struct Totals {
     pub latency_seconds: f64,
 }
 
+/// A metric as it is registered: what docs/metrics.md must say of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Described {
+    /// The name, with the prefix.
+    pub name: String,
+    /// `counter`, `gauge` or `histogram`.
+    pub kind: &'static str,
+    /// The names of its labels.
+    pub labels: Vec<String>,
+    /// The line of help that comes with it.
+    pub help: String,
+}
+
 /// Registers metrics under the prefix.
-struct Maker(Registry);
+struct Maker {
+    registry: Registry,
+    described: RefCell<Vec<Described>>,
+}
 
 impl Maker {
     fn opts(name: &str, help: &str) -> Opts {
@@ -83,7 +103,19 @@ impl Maker {
     }
 
     fn keep<C: prometheus::core::Collector + Clone + 'static>(&self, metric: C) -> prometheus::Result<C> {
-        self.0.register(Box::new(metric.clone()))?;
+        self.registry.register(Box::new(metric.clone()))?;
+        let described = metric.desc().into_iter().zip(metric.collect()).map(|(desc, family)| Described {
+            name: desc.fq_name.clone(),
+            kind: match family.get_field_type() {
+                MetricType::COUNTER => "counter",
+                MetricType::GAUGE => "gauge",
+                MetricType::HISTOGRAM => "histogram",
+                MetricType::SUMMARY | MetricType::UNTYPED => "other",
+            },
+            labels: desc.variable_labels.clone(),
+            help: desc.help.clone(),
+        });
+        self.described.borrow_mut().extend(described);
         Ok(metric)
     }
 
@@ -115,9 +147,9 @@ impl Maker {
 impl Metrics {
     /// Makes and registers every metric. An error would be two metrics of one name.
     pub fn new() -> prometheus::Result<Self> {
-        let new = Maker(Registry::new());
+        let new = Maker { registry: Registry::new(), described: RefCell::default() };
         #[cfg(target_os = "linux")]
-        new.0.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        new.registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
         let batch_events = [1., 3., 10., 30., 100., 300., 1e3, 3e3, 1e4, 3e4, 1e5, 1e6];
         let batch_seconds = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1., 3., 10., 30., 100., 300.];
         let latency = [
@@ -225,7 +257,8 @@ impl Metrics {
                 &["reason"],
             )?,
             build_info: new.gauges("build_info", "The version of this program", &["version"])?,
-            registry: new.0,
+            registry: new.registry,
+            described: new.described.into_inner().into(),
         };
         metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         for stage in ["wait", "decode", "write", "total"] {
@@ -235,6 +268,11 @@ impl Metrics {
             metrics.auth_failures.with_label_values(&[target]);
         }
         Ok(metrics)
+    }
+
+    /// Every metric of ours, whether it has a value yet or not, in the order of registration.
+    pub fn described(&self) -> &[Described] {
+        &self.described
     }
 
     /// Everything in Prometheus's text form.

@@ -3,9 +3,11 @@
 //! It joins the consumer group only when documents can be stored and dead letters can be sent: a new
 //! replica with a wrong key or a missing topic must not take partitions away from the ones that work.
 
+mod clients;
 mod observer;
 mod questions;
 mod start;
+mod token;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;

@@ -6,8 +6,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rdkafka::consumer::BaseConsumer;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::questions::Client;
+use crate::config::Kafka;
 use crate::core::kafka::TopicPartition;
 use crate::kafka::Context;
 use crate::observe::health::Health;
@@ -18,18 +21,26 @@ use crate::worker::Ownership;
 /// How often.
 const EVERY: Duration = Duration::from_secs(10);
 
+/// How soon after being told to look again.
+const SOON: Duration = Duration::from_millis(500);
+
+const MISSING: &str = "topic_missing";
+const FORBIDDEN: &str = "topic_forbidden";
+const TROUBLES: [&str; 2] = [MISSING, FORBIDDEN];
+
 /// Watches the group.
 pub(super) struct Observer {
-    pub(super) consumer: Arc<BaseConsumer<Context>>,
-    pub(super) topics: Vec<String>,
+    pub(super) questions: Client,
+    pub(super) kafka: Kafka,
     pub(super) ownership: Ownership,
     pub(super) metrics: Metrics,
     pub(super) health: Health,
 }
 
 impl Observer {
-    /// Looks until stopped. `share` is told which part of all partitions this process owns.
-    pub(super) async fn run(self, stop: CancellationToken, share: impl Fn(f64)) {
+    /// Looks until stopped, now and then and whenever it is told to. `share` is told which part of
+    /// all partitions this process owns.
+    pub(super) async fn run(self, stop: CancellationToken, look_again: Arc<Notify>, share: impl Fn(f64)) {
         let observer = Arc::new(self);
         loop {
             let looking = Arc::clone(&observer);
@@ -44,37 +55,43 @@ impl Observer {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(EVERY) => {}
+                () = look_again.notified() => tokio::time::sleep(SOON).await,
             }
         }
     }
 
     /// Looks once. Gives how many partitions the topics have together, if that is known.
     fn look(&self) -> Option<i32> {
+        let consumer = self.questions.current();
         let mut total = Some(0);
-        for topic in &self.topics {
-            match self.look_at(topic) {
-                Ok(partitions) => {
-                    self.health.clear("topic_missing", topic);
-                    total = total.map(|total| total + partitions);
-                }
+        for topic in &self.kafka.topics {
+            let looked = self.look_at(&consumer, topic);
+            match &looked {
+                Ok(_) => TROUBLES.iter().for_each(|reason| self.health.clear(reason, topic)),
                 Err(LookupError::NoTopic(_)) => {
                     let detail = format!(
                         "there is no topic {topic}: make it, or correct kafka.topics; it is looked for every ten seconds"
                     );
-                    self.health.raise("topic_missing", topic.clone(), detail);
-                    total = None;
+                    self.raise(MISSING, topic, detail);
                 }
-                Err(error) => {
-                    tracing::debug!(%error, topic, "a topic could not be looked at");
-                    total = None;
+                Err(error) if error.is_forbidden_topic() => {
+                    self.raise(FORBIDDEN, topic, error.with_advice(&self.kafka));
                 }
+                Err(error) => tracing::debug!(%error, topic, "a topic could not be looked at"),
             }
+            total = looked.ok().and_then(|partitions| total.map(|total| total + partitions));
         }
         total
     }
 
-    fn look_at(&self, topic: &str) -> Result<i32, LookupError> {
-        let count = partition_count(&*self.consumer, topic)?;
+    /// One of the two, and not the other.
+    fn raise(&self, reason: &'static str, topic: &str, detail: String) {
+        TROUBLES.iter().filter(|other| **other != reason).for_each(|other| self.health.clear(other, topic));
+        self.health.raise(reason, topic, detail);
+    }
+
+    fn look_at(&self, consumer: &BaseConsumer<Context>, topic: &str) -> Result<i32, LookupError> {
+        let count = partition_count(consumer, topic)?;
         if !self.ownership.owns(topic, 0) {
             // Whoever owns partition 0 reports for the group.
             for partition in 0..count {
@@ -82,10 +99,10 @@ impl Observer {
             }
             return Ok(count);
         }
-        let offsets = committed(&*self.consumer, topic, count)?;
+        let offsets = committed(consumer, topic, count)?;
         for (partition, offset) in (0..count).zip(offsets) {
             let name = TopicPartition::new(topic, partition);
-            let (low, high) = limits(&*self.consumer, &name)?;
+            let (low, high) = limits(consumer, &name)?;
             let from = offset.unwrap_or(low).max(low);
             Metrics::of_partition(&self.metrics.group_lag, &name).set((high.0 - from.0).max(0));
         }

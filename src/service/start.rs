@@ -3,32 +3,36 @@
 //! what it waits for, and ends at once when the process is to stop.
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::LongestSilence;
+use super::clients::{Clients, ClientsError};
 use super::observer::Observer;
-use super::questions::Questions;
+use super::token;
 use crate::admin::ListenError;
 use crate::azure::{self, AccountKey, CosmosSignIn, SignInError, TokenCache};
 use crate::config::Config;
 use crate::core::budget::Budget;
 use crate::core::transform::{RuleError, Rules};
-use crate::dead_letter::kafka::{KafkaDeadLetters, ProducerError, Settings as LetterSettings};
-use crate::dead_letter::topic;
 use crate::kafka;
 use crate::observe::health::Health;
 use crate::observe::metrics::Metrics;
 use crate::observe::progress::Progress;
 use crate::sink::{self, Backoff, Sink};
-use crate::source::consumer::ConsumerError;
 use crate::store::cosmos::{Cosmos, CredentialSource, Target};
 use crate::worker::{Ownership, Pool, Settings as WorkerSettings, Shared};
 
 /// Which part of the byte budget is for the bodies of requests in flight.
 const BODIES_PART: u64 = 4;
+
+/// A step that takes longer is said to.
+const WORTH_MENTIONING: Duration = Duration::from_secs(5);
 
 /// Why the service cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -58,10 +62,7 @@ pub enum StartError {
     },
     /// A Kafka client cannot be made.
     #[error(transparent)]
-    Consumer(#[from] ConsumerError),
-    /// The producer of dead letters cannot be made.
-    #[error(transparent)]
-    Producer(#[from] ProducerError),
+    Clients(#[from] ClientsError),
 }
 
 /// What the service is made of, before it runs.
@@ -70,9 +71,8 @@ pub(super) struct Parts {
     rules: Rules,
     target: Target,
     tokens: Option<TokenCache>,
-    questions: Questions,
-    dead_letters: KafkaDeadLetters,
-    letter_settings: LetterSettings,
+    /// Not before there is a token, if they need one.
+    clients: Option<Clients>,
     metrics: Metrics,
     health: Health,
     progress: Progress,
@@ -89,39 +89,27 @@ impl Parts {
         let rules = Rules::compile(&config.event)?;
         let target = target(&config)?;
         let tokens = kafka::tokens(&config.kafka.auth, &azure::process_environment)?;
-        let questions = Questions::start(&config.kafka, tokens.clone())?;
-        let letter_settings = LetterSettings {
-            kafka: config.kafka.clone(),
-            tokens: tokens.clone(),
-            topic: config.dead_letter.topic.clone(),
-            oversize: config.dead_letter.oversize,
+        let clients = match &tokens {
+            None => Some(Clients::new(&config, None, &metrics, &health)?),
+            Some(_) => None,
         };
-        let dead_letters = KafkaDeadLetters::new(letter_settings.clone(), metrics.clone(), health.clone())?;
-        Ok(Self {
-            config,
-            rules,
-            target,
-            tokens,
-            questions,
-            dead_letters,
-            letter_settings,
-            metrics,
-            health,
-            progress,
-        })
+        Ok(Self { config, rules, target, tokens, clients, metrics, health, progress })
     }
 
     /// Runs until told to stop.
-    pub(super) async fn run(self, stop: CancellationToken, silence: LongestSilence) {
-        let ready = async {
-            let (store, ()) = tokio::join!(self.connect(), self.look_at_dead_letters());
-            store
-        };
-        let store = tokio::select! {
-            store = ready => store,
+    pub(super) async fn run(mut self, stop: CancellationToken, silence: LongestSilence) {
+        let _watching = self.tokens.clone().map(|tokens| {
+            let watching = token::watch(tokens, self.metrics.clone(), self.health.clone());
+            AbortOnDropHandle::new(tokio::spawn(watching))
+        });
+        let clients = self.clients.take();
+        let ready = async { tokio::join!(self.connect(), self.connect_kafka(clients)) };
+        let (store, clients) = tokio::select! {
+            ready = ready => ready,
             () = stop.cancelled() => return,
         };
-        let Self { config, rules, tokens, questions, dead_letters, metrics, health, progress, .. } = self;
+        let Self { config, rules, tokens, metrics, health, progress, .. } = self;
+        let Clients { questions, dead_letters, .. } = clients;
         let ownership = Ownership::new();
         let settings = sink::Settings {
             rules,
@@ -138,6 +126,7 @@ impl Parts {
             metrics.clone(),
             health.clone(),
         ));
+        let look_again = Arc::new(Notify::new());
         let shared = Arc::new(Shared {
             settings: Arc::new(WorkerSettings::of(&config, tokens)),
             sink: Arc::clone(&sink),
@@ -147,6 +136,7 @@ impl Parts {
             metrics: metrics.clone(),
             health: health.clone(),
             progress,
+            look_again: Arc::clone(&look_again),
         });
         let pool = match Pool::start(&shared) {
             Ok(pool) => Arc::new(pool),
@@ -160,14 +150,14 @@ impl Parts {
         let _ = silence.set(Box::new(move || asked.longest_silence()));
         health.clear("starting", "");
         let observer = Observer {
-            consumer: Arc::clone(&questions.consumer),
-            topics: config.kafka.topics.clone(),
+            questions: questions.client.clone(),
+            kafka: config.kafka.clone(),
             ownership,
             metrics,
             health,
         };
         let limit = config.cosmos.max_request_units_per_second;
-        let observing = tokio::spawn(observer.run(stop.clone(), move |share| {
+        let observing = tokio::spawn(observer.run(stop.clone(), look_again, move |share| {
             sink.set_request_unit_limit((limit > 0).then_some(limit as f64 * share));
         }));
         stop.cancelled().await;
@@ -182,34 +172,66 @@ impl Parts {
         let connect = || async {
             Cosmos::connect(self.target.clone()).await.map_err(|error| (error.reason(), error.to_string()))
         };
-        let store = self.until(connect).await;
+        let waiting = format!("no answer from Cosmos DB at {}", self.target.endpoint);
+        let store = self.until(connect, ("store_unreachable", &waiting)).await;
         tracing::info!(endpoint = %self.target.endpoint, container = self.target.container, "Cosmos DB is ready");
         store
     }
 
-    /// Waits for a sign-in to Kafka, if it wants one, and for a dead-letter topic that can be used.
-    async fn look_at_dead_letters(&self) {
+    /// Waits for a token for Kafka, if it wants one, and for a dead-letter topic that can be used.
+    async fn connect_kafka(&self, clients: Option<Clients>) -> Clients {
+        let clients = match clients {
+            Some(clients) => clients,
+            None => self.make_clients().await,
+        };
+        let verify = || async {
+            let found = clients.look_at_dead_letters().await;
+            found.map_err(|error| ("dead_letters_unavailable", error.to_string()))
+        };
+        let topic = &self.config.dead_letter.topic;
+        let waiting = format!("no answer from Kafka about the topic {topic}");
+        let found = self.until(verify, ("dead_letters_unavailable", &waiting)).await;
+        tracing::info!(topic, ?found, "the dead-letter topic is ready");
+        clients
+    }
+
+    /// Waits for a token before it makes the clients.
+    async fn make_clients(&self) -> Clients {
         if let Some(tokens) = &self.tokens {
             tokens.ready().await;
         }
-        let verify = || async {
-            topic::verify(&self.letter_settings, Arc::clone(&self.questions.consumer))
-                .await
-                .map_err(|error| ("dead_letters_unavailable", error.to_string()))
+        let make = || async {
+            let made = Clients::new(&self.config, self.tokens.clone(), &self.metrics, &self.health);
+            made.map_err(|error| ("kafka_client", error.to_string()))
         };
-        let found = self.until(verify).await;
-        tracing::info!(topic = self.letter_settings.topic, ?found, "the dead-letter topic is ready");
+        self.until(make, ("kafka_client", "no Kafka client")).await
     }
 
-    /// Tries again until it works, saying what is in the way.
+    /// Tries again until it works, saying what is in the way; `waiting` is in the way while an attempt
+    /// takes long.
     async fn until<T, F: Future<Output = Result<T, (&'static str, String)>>>(
         &self,
         attempt: impl Fn() -> F,
+        waiting: (&'static str, &str),
     ) -> T {
-        let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(10));
+        let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(5));
         let mut raised: Option<&'static str> = None;
         loop {
-            let (reason, detail) = match attempt().await {
+            let mut attempt = pin!(attempt());
+            let outcome = match tokio::time::timeout(WORTH_MENTIONING, &mut attempt).await {
+                Ok(outcome) => outcome,
+                Err(_) => {
+                    // What the last attempt has found says more.
+                    if raised.is_none() {
+                        let (reason, what) = waiting;
+                        let seconds = WORTH_MENTIONING.as_secs();
+                        self.health.raise(reason, "", format!("{what} for {seconds} seconds"));
+                        raised = Some(reason);
+                    }
+                    attempt.await
+                }
+            };
+            let (reason, detail) = match outcome {
                 Ok(value) => {
                     raised.inspect(|reason| self.health.clear(reason, ""));
                     return value;

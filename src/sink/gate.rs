@@ -47,9 +47,9 @@ impl Gate {
         }
     }
 
-    /// Nothing can be written.
-    pub(super) fn close(&self, pause: Pause) {
-        *self.lock() = Some(pause);
+    /// Nothing can be written. Gives why it was closed before, if that was another reason.
+    pub(super) fn close(&self, pause: Pause) -> Option<Pause> {
+        self.lock().replace(pause).filter(|before| *before != pause)
     }
 
     /// Something was written. Gives why it was closed, if it was.

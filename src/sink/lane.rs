@@ -1,5 +1,6 @@
 //! Driving one lane: ask, take in the answer, do what it means, until every record has ended.
 
+use std::pin::pin;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
@@ -8,11 +9,11 @@ use super::Sink;
 use super::backoff::Backoff;
 use super::batch::Work;
 use super::gate::Turn;
-use super::trouble::Trouble;
+use super::trouble::{Trouble, WORTH_MENTIONING};
 use crate::core::settled::{Settled, Settlement};
 use crate::core::write::lane::{Answer, Lane, Refusal, Step};
 use crate::core::write::plan::Versions;
-use crate::core::write::verdict::{Pause, Status};
+use crate::core::write::verdict::{Pause, Retry, Status};
 use crate::dead_letter::DeadLetters;
 use crate::store::{Kind, Request, Store};
 
@@ -38,6 +39,7 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
             let mut in_order = false;
             if let Turn::Probe(pause, _) = turn {
                 if let Err(problem) = self.store.check().await {
+                    self.count_sign_in(pause);
                     self.health.raise(pause.as_str(), "", problem);
                     continue;
                 }
@@ -54,7 +56,7 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
                 // It was closed while this lane waited for its place.
                 continue;
             }
-            let mut answer = self.ask(work, group).await;
+            let mut answer = self.ask(work, group, &mut trouble).await;
             drop(permit);
             if in_order {
                 answer = answer.with_container_in_order();
@@ -69,20 +71,23 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
                 Step::Split => self.open_gate(&mut turn),
                 Step::Retry(retry) => {
                     self.metrics.store_retries.with_label_values(&[retry.as_str()]).inc();
-                    trouble.meets(retry.as_str(), &describe(&answer));
                     drop(turn);
-                    if !work.pause(backoff.next_delay()).await {
+                    let described = describe(&answer);
+                    let pause = trouble.pause(retry.as_str(), &described, backoff.next_delay());
+                    if work.stop.wait_for(pause).await.is_none() {
                         return;
                     }
                 }
                 Step::Throttled(retry_after) => {
                     self.metrics.store_retries.with_label_values(&["throttled"]).inc();
-                    trouble.meets("throttled", &describe(&answer));
                     drop(turn);
                     // The service's own estimate, and a growing part of ours, so that many lanes do
                     // not come back at once and again.
                     let own = backoff.next_delay().min(Duration::from_secs(1));
-                    if !work.pause(retry_after.unwrap_or(THROTTLED) + own / 4).await {
+                    let pause = retry_after.unwrap_or(THROTTLED) + own / 4;
+                    let described = describe(&answer);
+                    let pause = trouble.pause("throttled", &described, pause);
+                    if work.stop.wait_for(pause).await.is_none() {
                         return;
                     }
                 }
@@ -118,8 +123,8 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
         }
     }
 
-    /// Sends one request.
-    async fn ask(&self, work: &Work<'_>, group: &[Versions]) -> Answer {
+    /// Sends one request; says so while the answer is long in coming.
+    async fn ask(&self, work: &Work<'_>, group: &[Versions], trouble: &mut Trouble<'_>) -> Answer {
         let Some(first) = group.first().and_then(|versions| work.decoded.document(versions.newest)) else {
             // A group is never empty and names documents only.
             return Answer { status: Status::new(400, 20_000), ..Answer::stored(0.0) };
@@ -128,8 +133,15 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
         let request = Request { key: &first.key, kind, body: work.decoded.body(&work.batch.records, group) };
         self.metrics.store_inflight_requests.inc();
         let in_flight = InFlight(&self.metrics.store_inflight_requests);
-        let answer =
-            tokio::time::timeout(self.settings.request_timeout + GRACE, self.store.write(request)).await;
+        let mut writing =
+            pin!(tokio::time::timeout(self.settings.request_timeout + GRACE, self.store.write(request)));
+        let answer = match tokio::time::timeout(WORTH_MENTIONING, &mut writing).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                trouble.holds(Retry::Timeout.as_str(), "Cosmos DB has not answered a write for five seconds");
+                writing.await
+            }
+        };
         drop(in_flight);
         let answer = answer.unwrap_or_else(|_| Answer {
             status: Status::new(408, 0),
@@ -179,13 +191,19 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
         self.dead_letter(work, refusal.record, refusal.reason, &refusal.message, Some(refusal.status)).await
     }
 
-    fn paused(&self, pause: Pause, status: Status, answer: &Answer, trouble: &mut Trouble<'_>) {
+    fn count_sign_in(&self, pause: Pause) {
         if matches!(pause, Pause::SignIn | Pause::Forbidden) {
             self.metrics.auth_failures.with_label_values(&["cosmos"]).inc();
         }
+    }
+
+    fn paused(&self, pause: Pause, status: Status, answer: &Answer, trouble: &mut Trouble<'_>) {
+        self.count_sign_in(pause);
         let detail = format!("Cosmos DB answers {status}: {}. {}", answer.message, advice(pause));
         if pause.is_of_container() {
-            self.gate.close(pause);
+            if let Some(before) = self.gate.close(pause) {
+                self.health.clear(before.as_str(), "");
+            }
             self.health.raise(pause.as_str(), "", detail);
         } else {
             trouble.holds(pause.as_str(), &detail);

@@ -38,6 +38,8 @@ struct Inner {
     fault: Option<Fault>,
     container_problem: Option<String>,
     checks: usize,
+    /// How long it takes to answer.
+    takes: Duration,
 }
 
 impl FakeStore {
@@ -81,12 +83,13 @@ impl Store for FakeStore {
         };
         let ids: Vec<String> =
             documents.iter().map(|document| document["id"].as_str().unwrap().to_owned()).collect();
-        {
+        let takes = {
             let mut inner = self.lock();
             assert!(inner.in_flight.insert(key.clone()), "two requests of the key {key} at once");
             inner.requests.push((key.clone(), ids.clone()));
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
+            inner.takes.max(Duration::from_millis(5))
+        };
+        tokio::time::sleep(takes).await;
         let mut inner = self.lock();
         inner.in_flight.remove(&key);
         let asked = inner.asked.entry(key.clone()).or_default();
@@ -351,6 +354,19 @@ async fn a_refused_sign_in_pauses_everything_dead_letters_nothing_and_goes_on_by
 }
 
 #[tokio::test(start_paused = true)]
+async fn when_the_reason_changes_the_one_before_is_over() {
+    let codes = [401, 403, 404];
+    let bench =
+        Bench::new(FakeStore::failing(move |_, _, asked| codes.get(asked - 1).map(|code| answer(*code))));
+    let writing = bench.start(&[event("device", "1", 1.0)], Stop::default());
+    for reason in ["sign_in", "forbidden", "container_missing"] {
+        bench.wait_for(reason, || bench.reasons() == [reason]).await;
+    }
+    assert!(writing.await.unwrap());
+    assert!(bench.reasons().is_empty(), "{:?}", bench.reasons());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_missing_container_is_looked_for_before_anything_is_asked_again() {
     let missing = Arc::new(Mutex::new(true));
     let still = Arc::clone(&missing);
@@ -388,4 +404,16 @@ async fn an_unanswered_request_is_asked_again_and_stored_once() {
     bench.write(&[event("a", "1", 1.0), event("a", "2", 1.0)]).await;
     assert_eq!(bench.store.lock().requests.len(), 3);
     assert_eq!(bench.metrics.store_retries.with_label_values(&["timeout"]).get(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_is_long_in_being_answered_is_said_to_be_and_forgotten_when_it_is() {
+    let bench = Bench::new(FakeStore::default());
+    bench.store.lock().takes = Duration::from_secs(20);
+    let begun = tokio::time::Instant::now();
+    let writing = bench.start(&[event("a", "1", 1.0)], Stop::default());
+    bench.wait_for("the condition", || bench.reasons() == ["timeout"]).await;
+    assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
+    assert!(writing.await.unwrap());
+    assert_eq!(bench.reasons(), [""; 0]);
 }

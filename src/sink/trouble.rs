@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::observe::health::Health;
 
 /// Trouble shorter than this is nobody's business: retries are part of the day.
-const WORTH_MENTIONING: Duration = Duration::from_secs(5);
+pub(super) const WORTH_MENTIONING: Duration = Duration::from_secs(5);
 
 /// The troubles of one micro-batch.
 #[derive(Debug)]
@@ -43,11 +43,15 @@ impl<'a> Troubles<'a> {
 }
 
 impl Trouble<'_> {
-    /// The lane did not get on, again.
-    pub(super) fn meets(&mut self, reason: &'static str, detail: &str) {
+    /// The lane did not get on, again, and pauses before it tries once more. The trouble is mentioned
+    /// when it has lasted long enough, be it in the middle of the pause.
+    pub(super) async fn pause(&mut self, reason: &'static str, detail: &str, pause: Duration) {
         let since = *self.since.get_or_insert_with(Instant::now);
-        if since.elapsed() >= WORTH_MENTIONING {
+        let patience = WORTH_MENTIONING.saturating_sub(since.elapsed());
+        tokio::time::sleep(patience.min(pause)).await;
+        if patience <= pause {
             self.holds(reason, detail);
+            tokio::time::sleep(pause - patience).await;
         }
     }
 
@@ -105,11 +109,20 @@ mod tests {
         assert!(!health.is_raised("throttled", "t[0]"));
     }
 
-    #[test]
-    fn short_trouble_is_not_mentioned() {
+    #[tokio::test(start_paused = true)]
+    async fn trouble_is_mentioned_after_five_seconds_whatever_the_pauses_are() {
         let health = Health::new(Metrics::new().unwrap());
         let troubles = Troubles::new(&health, "t[0]".into());
-        troubles.lane().meets("timeout", "408");
+        let mut lane = troubles.lane();
+        lane.pause("timeout", "408", Duration::from_millis(4_999)).await;
+        assert_eq!(health.conditions(), [], "short trouble is nobody's business");
+        let begun = Instant::now();
+        tokio::select! {
+            () = lane.pause("timeout", "408", Duration::from_secs(60)) => unreachable!(),
+            () = tokio::time::sleep(Duration::from_millis(2)) => {}
+        }
+        assert!(health.is_raised("timeout", "t[0]") && begun.elapsed() < Duration::from_secs(1));
+        lane.is_over();
         assert_eq!(health.conditions(), []);
     }
 }

@@ -109,6 +109,7 @@ impl ClientContext for WorkerContext {
     }
 
     fn stats_raw(&self, json: &[u8]) {
+        self.base.stats_raw(json);
         match Statistics::parse(json) {
             Ok(statistics) => self.note(Notice::Statistics(statistics)),
             Err(error) => tracing::debug!(%error, "the Kafka client's statistics cannot be read"),

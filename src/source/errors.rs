@@ -13,18 +13,16 @@ pub enum Meaning {
     OffsetGone,
     /// The client is broken beyond repair.
     Fatal,
-    /// Kafka cannot be reached; the client keeps trying.
-    Unreachable,
-    /// The sign-in fails; the client keeps trying.
-    SignIn,
-    /// We may not do what we want to do.
-    Forbidden,
+    /// We may not be a member of the group.
+    GroupForbidden,
+    /// We may not read a topic.
+    TopicForbidden,
     /// A topic is not there.
     TopicMissing,
     /// The group took our partitions because the worker did not poll: a defect here, or a machine
     /// that stood still.
     PolledTooLate,
-    /// It passes, or somebody else says what it means.
+    /// It passes, or somebody else says what it means: of connections, [`crate::kafka::Contact`].
     Passing,
 }
 
@@ -53,15 +51,8 @@ impl Meaning {
             | Code::NotImplemented => Self::Unreadable,
             Code::AutoOffsetReset | Code::OffsetOutOfRange => Self::OffsetGone,
             Code::Fatal => Self::Fatal,
-            Code::BrokerTransportFailure
-            | Code::AllBrokersDown
-            | Code::Resolve
-            | Code::OperationTimedOut
-            | Code::NetworkException => Self::Unreachable,
-            Code::Authentication | Code::SaslAuthenticationFailed | Code::SSL => Self::SignIn,
-            Code::TopicAuthorizationFailed
-            | Code::GroupAuthorizationFailed
-            | Code::ClusterAuthorizationFailed => Self::Forbidden,
+            Code::GroupAuthorizationFailed => Self::GroupForbidden,
+            Code::TopicAuthorizationFailed => Self::TopicForbidden,
             Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition => Self::TopicMissing,
             Code::PollExceeded => Self::PolledTooLate,
             _ => Self::Passing,

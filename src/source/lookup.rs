@@ -9,9 +9,11 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
+use crate::config::Kafka;
 use crate::core::kafka::{Epoch, Offset, TopicPartition};
 use crate::core::start::{FirstStart, TopicStart, partition_start, refused_start, topic_start};
 use crate::core::worker::{Begin, OutOfRangePolicy, Range};
+use crate::kafka::rights;
 
 /// How long one question may take.
 pub const TIME_LIMIT: Duration = Duration::from_secs(5);
@@ -39,6 +41,26 @@ pub enum LookupError {
     NoTopic(String),
 }
 
+impl LookupError {
+    /// The error, and which right to give if it says that one is missing.
+    pub fn with_advice(&self, kafka: &Kafka) -> String {
+        let code = match self {
+            Self::Kafka { error, .. } => error.rdkafka_error_code(),
+            Self::NoTopic(_) => None,
+        };
+        match rights::missing_to_read(code, kafka) {
+            Some(right) => format!("{self}: {right}"),
+            None => self.to_string(),
+        }
+    }
+
+    /// Whether it says that we may not even see the topic.
+    pub fn is_forbidden_topic(&self) -> bool {
+        matches!(self, Self::Kafka { error, .. }
+            if error.rdkafka_error_code() == Some(RDKafkaErrorCode::TopicAuthorizationFailed))
+    }
+}
+
 fn asked(what: impl Into<String>) -> impl FnOnce(KafkaError) -> LookupError {
     move |error| LookupError::Kafka { what: what.into(), error }
 }
@@ -59,7 +81,7 @@ impl<C: ConsumerContext + 'static> Lookup<C> {
         for (topic, entries) in by_topic {
             let owns_first = owned.iter().any(|name| *name.topic == *topic && name.partition == 0);
             if let Err(error) = self.topic_starts(topic, &entries, owns_first, &mut starts) {
-                starts.problem = Some(error.to_string());
+                starts.problem = Some(error);
             }
         }
         starts
@@ -153,7 +175,7 @@ pub struct Starts {
     /// Where partitions begin.
     pub found: Vec<(TopicPartition, Epoch, Begin)>,
     /// Why the rest was not found, unless it only waits for another member.
-    pub problem: Option<String>,
+    pub problem: Option<LookupError>,
 }
 
 /// How many partitions a topic has.

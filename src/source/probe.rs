@@ -9,10 +9,13 @@
 //! first is about this stretch. What it says after an error is not listened to: every further look
 //! is made by a new one.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::error::Error;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::client::{ClientContext, OAuthToken};
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
@@ -114,17 +117,43 @@ fn end_of(trouble: &Trouble, at: Offset, end: Offset, met: impl Fn(Offset) -> Me
 
 /// A consumer that reads one partition from one place.
 struct Reader {
-    consumer: BaseConsumer<Context>,
-    last_error: Arc<Mutex<String>>,
+    consumer: BaseConsumer<Listener>,
 }
+
+/// Keeps what the client says about its last error: only there is more than a code.
+struct Listener {
+    base: Context,
+    last_error: Mutex<String>,
+}
+
+impl Listener {
+    fn last_error(&self) -> MutexGuard<'_, String> {
+        self.last_error.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ClientContext for Listener {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.base.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "a probe's Kafka client reports an error");
+        reason.clone_into(&mut self.last_error());
+    }
+
+    fn generate_oauth_token(&self, config: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        self.base.generate_oauth_token(config)
+    }
+}
+
+impl ConsumerContext for Listener {}
 
 impl Reader {
     fn open(kafka: &Kafka, tokens: Option<&TokenCache>, name: &TopicPartition, from: Offset) -> Option<Self> {
-        let last_error = Arc::new(Mutex::default());
-        let told = Arc::clone(&last_error);
-        let context = Context::new("probe", tokens.cloned()).on_error(move |_, text| {
-            text.clone_into(&mut told.lock().unwrap_or_else(PoisonError::into_inner));
-        });
+        let context = Listener { base: Context::new("probe", tokens.cloned()), last_error: Mutex::default() };
         let opened =
             consumer::for_probing(kafka, context).map_err(|error| error.to_string()).and_then(|consumer| {
                 let mut list = TopicPartitionList::new();
@@ -134,7 +163,7 @@ impl Reader {
                 Ok(consumer)
             });
         match opened {
-            Ok(consumer) => Some(Self { consumer, last_error }),
+            Ok(consumer) => Some(Self { consumer }),
             Err(error) => {
                 tracing::warn!(partition = %name, error, "a place cannot be probed");
                 None
@@ -151,7 +180,7 @@ impl Reader {
                 Some(Err(KafkaError::PartitionEOF(_))) => return Met::End,
                 Some(Err(error)) => match (Meaning::of(&error), error.rdkafka_error_code()) {
                     (Meaning::Unreadable, Some(code)) => {
-                        let text = self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                        let text = self.consumer.context().last_error().clone();
                         return Met::Unreadable(Trouble { code, text });
                     }
                     (Meaning::OffsetGone, _) => return Met::Gone,

@@ -17,6 +17,8 @@ pub const INTERVAL_MILLIS: u32 = 1_000;
 pub struct Statistics {
     /// Whether any broker is connected and signed in to.
     pub connected: bool,
+    /// What the client waits for before it is a member of the group; nothing when it is one.
+    pub joining: Option<String>,
     /// Each partition that the client knows.
     pub partitions: HashMap<TopicPartition, PartitionStatistics>,
 }
@@ -42,6 +44,13 @@ struct Raw {
     brokers: HashMap<String, RawBroker>,
     #[serde(default)]
     topics: HashMap<String, RawTopic>,
+    cgrp: Option<RawGroup>,
+}
+
+#[derive(Deserialize)]
+struct RawGroup {
+    state: String,
+    join_state: String,
 }
 
 #[derive(Deserialize)]
@@ -85,7 +94,13 @@ impl Statistics {
                 partitions.insert(name, statistics);
             }
         }
-        Ok(Self { connected, partitions })
+        let joining = raw.cgrp.and_then(|group| match (group.state.as_str(), group.join_state.as_str()) {
+            ("up", "steady") => None,
+            // The coordinator comes first; only then the join state means something.
+            ("up", joining) => Some(joining.to_owned()),
+            (searching, _) => Some(searching.to_owned()),
+        });
+        Ok(Self { connected, joining, partitions })
     }
 }
 
@@ -115,12 +130,13 @@ mod tests {
             "3": {"partition": 3, "next_offset": 120, "app_offset": 118, "ls_offset": 121, "hi_offset": 125,
                   "lo_offset": 0, "fetchq_cnt": 0, "fetchq_size": 0, "rxbytes": 5000},
             "-1": {"partition": -1, "next_offset": 0, "ls_offset": -1001, "fetchq_cnt": 0, "rxbytes": 0}}}},
-        "cgrp": {"state": "up"}}"#;
+        "cgrp": {"state": "up", "stateage": 7, "join_state": "wait-join"}}"#;
 
     #[test]
     fn what_matters_is_read() {
         let statistics = Statistics::parse(EXAMPLE.as_bytes()).unwrap();
         assert!(statistics.connected);
+        assert_eq!(statistics.joining.as_deref(), Some("wait-join"));
         assert_eq!(statistics.partitions.len(), 1);
         let expected = PartitionStatistics {
             next: Some(Offset(120)),

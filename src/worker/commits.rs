@@ -14,8 +14,10 @@ use rdkafka::error::KafkaError;
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
 use super::inbox::Outside;
+use super::settings::Settings;
 use crate::core::kafka::{Offset, TopicPartition};
 use crate::core::worker::{CommitNumber, CommitOutcome, Input};
+use crate::kafka::rights;
 use crate::observe::health::Health;
 use crate::observe::metrics::Metrics;
 use crate::source::consumer::WorkerConsumer;
@@ -37,13 +39,15 @@ pub(super) struct Commits {
 impl Commits {
     pub(super) fn start(
         consumer: Arc<WorkerConsumer>,
+        settings: Arc<Settings>,
         outside: Outside,
         metrics: Metrics,
         health: Health,
         place: String,
     ) -> std::io::Result<Self> {
         let (sender, receiver) = mpsc::channel();
-        let committer = Committer { consumer, outside, metrics, health, place, failing_since: None };
+        let committer =
+            Committer { consumer, settings, outside, metrics, health, place, failing_since: None };
         let thread = std::thread::Builder::new()
             .name("kafka-commits".into())
             .spawn(move || committer.run(&receiver))?;
@@ -64,6 +68,7 @@ impl Commits {
 
 struct Committer {
     consumer: Arc<WorkerConsumer>,
+    settings: Arc<Settings>,
     outside: Outside,
     metrics: Metrics,
     health: Health,
@@ -101,9 +106,12 @@ impl Committer {
         tracing::debug!(worker = self.place, %error, "a commit failed");
         let since = *self.failing_since.get_or_insert_with(Instant::now);
         if since.elapsed() >= WORTH_MENTIONING {
-            let detail = format!(
+            let mut detail = format!(
                 "Kafka keeps no offsets: {error}; events are stored, but would be stored again after a restart"
             );
+            if let Some(right) = rights::missing_to_read(error.rdkafka_error_code(), &self.settings.kafka) {
+                detail = format!("{detail}. So {right}");
+            }
             self.health.raise("commits_failing", self.place.clone(), detail);
         }
         // The error is that of one partition; the others may have been kept.

@@ -14,7 +14,7 @@ use crate::core::kafka::{Epoch, Offset, TopicPartition};
 use crate::core::worker::{Input, Probed, Stretch};
 use crate::observe::health::Health;
 use crate::source::consumer::WorkerConsumer;
-use crate::source::lookup::Lookup;
+use crate::source::lookup::{Lookup, LookupError};
 use crate::source::probe::probe;
 
 /// How soon a question that got no answer is asked again.
@@ -130,7 +130,7 @@ impl Asker {
                 open.starts.remove(&partition);
                 self.outside.tell(Input::Begin { partition, epoch, at });
             }
-            self.mention("offsets_unknown", starts.problem.as_deref());
+            self.mention("offsets_unknown", starts.problem.as_ref());
         }
         if !open.ranges.is_empty() {
             let wanted: Vec<_> =
@@ -141,7 +141,7 @@ impl Asker {
                     self.outside.tell(Input::Ranges(ranges));
                     self.mention("limits_unknown", None);
                 }
-                Err(error) => self.mention("limits_unknown", Some(&error.to_string())),
+                Err(error) => self.mention("limits_unknown", Some(&error)),
             }
         }
         if !open.probes.is_empty() {
@@ -159,9 +159,11 @@ impl Asker {
         probed.collect()
     }
 
-    fn mention(&self, reason: &'static str, problem: Option<&str>) {
+    fn mention(&self, reason: &'static str, problem: Option<&LookupError>) {
         match problem {
-            Some(problem) => self.health.raise(reason, self.place.clone(), problem),
+            Some(problem) => {
+                self.health.raise(reason, self.place.clone(), problem.with_advice(&self.settings.kafka));
+            }
             None => self.health.clear(reason, &self.place),
         }
     }

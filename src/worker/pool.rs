@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use super::inbox::Outside;
 use super::ownership::Ownership;
@@ -37,6 +37,8 @@ pub struct Shared<S, D> {
     pub health: Health,
     /// The last micro-batches.
     pub progress: Progress,
+    /// Told when a client says that a topic is not there or not for us.
+    pub look_again: Arc<Notify>,
 }
 
 /// When a worker's thread last went through its loop.

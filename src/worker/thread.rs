@@ -1,5 +1,7 @@
 //! The loop of one worker: poll, apply, perform.
 
+mod trouble;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -7,7 +9,7 @@ use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer;
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::KafkaResult;
 use rdkafka::message::{Headers, Message};
 use smallvec::SmallVec;
 
@@ -20,11 +22,11 @@ use crate::core::kafka::{Epoch, Offset, TopicPartition};
 use crate::core::records::RawRecord;
 use crate::core::worker::{Appetite, Batch, Effect, Input, Worker};
 use crate::dead_letter::DeadLetters;
+use crate::kafka::Contact;
 use crate::observe::metrics::Metrics;
 use crate::sink::{Backoff, Sink, Stop};
 use crate::source::consumer;
 use crate::source::context::Notice;
-use crate::source::errors::Meaning;
 use crate::source::statistics::Statistics;
 use crate::store::Store;
 
@@ -42,12 +44,15 @@ pub(super) struct WorkerThread<S, D> {
     shared: Arc<Shared<S, D>>,
     pulse: Arc<Pulse>,
     machine: Worker,
+    contact: Arc<Contact>,
     client: Option<Client>,
     reconnect: Backoff,
     reconnect_at: Option<Instant>,
     batches: HashMap<(TopicPartition, Epoch), Stop>,
     statistics: Statistics,
     owned: Vec<TopicPartition>,
+    /// Since when the client is no member of the group.
+    joining_since: Option<Instant>,
     delivered_bytes: u64,
     thrown_away_bytes: u64,
     done: bool,
@@ -55,9 +60,17 @@ pub(super) struct WorkerThread<S, D> {
 
 impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
     pub(super) fn new(number: usize, shared: Arc<Shared<S, D>>, pulse: Arc<Pulse>) -> Self {
+        let place = format!("worker-{number}");
+        let contact = Contact::new(
+            shared.settings.kafka.clone(),
+            place.clone(),
+            shared.metrics.clone(),
+            shared.health.clone(),
+        );
         Self {
-            place: format!("worker-{number}"),
+            place,
             number,
+            contact: Arc::new(contact),
             machine: Worker::new(shared.settings.machine.clone(), shared.budget.clone()),
             shared,
             pulse,
@@ -67,6 +80,7 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
             batches: HashMap::new(),
             statistics: Statistics::default(),
             owned: Vec::new(),
+            joining_since: None,
             delivered_bytes: 0,
             thrown_away_bytes: 0,
             done: false,
@@ -136,6 +150,7 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
             hand_over,
             self.number,
             settings.tokens.clone(),
+            Arc::clone(&self.contact),
         )
         .map_err(|error| error.to_string())?;
         let waker = outside.clone();
@@ -151,6 +166,7 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
         .map_err(|error| error.to_string())?;
         let commits = Commits::start(
             Arc::clone(&consumer),
+            Arc::clone(settings),
             outside.clone(),
             self.shared.metrics.clone(),
             self.shared.health.clone(),
@@ -224,57 +240,6 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
         }
     }
 
-    fn client_error(&mut self, error: &KafkaError, reason: &str) {
-        let health = &self.shared.health;
-        let brokers = &self.shared.settings.kafka.bootstrap_servers;
-        let now = Instant::now();
-        match Meaning::of(error) {
-            Meaning::Unreadable => {
-                tracing::debug!(worker = self.place, %error, reason, "the Kafka client cannot read something");
-                self.machine.apply(Input::Unreadable, now);
-            }
-            Meaning::OffsetGone => self.machine.apply(Input::OffsetGone, now),
-            Meaning::Fatal => {
-                let fatal = self.client.as_ref().and_then(|client| client.consumer.client().fatal_error());
-                let why = fatal.map_or_else(|| reason.to_owned(), |(code, text)| format!("{code}: {text}"));
-                tracing::error!(worker = self.place, why, "the Kafka client is broken and will be replaced");
-                self.replace_client();
-            }
-            Meaning::Unreachable => {
-                health.raise(
-                    "kafka_unreachable",
-                    self.place.clone(),
-                    format!("Kafka at {brokers}: {reason}"),
-                );
-            }
-            Meaning::SignIn => {
-                self.shared.metrics.auth_failures.with_label_values(&["kafka"]).inc();
-                let detail = format!("Kafka at {brokers} refuses the sign-in: {reason}. Look at kafka.auth.");
-                health.raise("kafka_sign_in", self.place.clone(), detail);
-            }
-            Meaning::Forbidden => {
-                let detail =
-                    format!("{reason}. Look at the rights (ACLs) of this user on the topics and the group.");
-                health.raise("kafka_forbidden", self.place.clone(), detail);
-            }
-            Meaning::TopicMissing => {
-                let detail =
-                    format!("{reason}. Look at kafka.topics; it is looked for again every ten seconds.");
-                health.raise("topic_missing", self.place.clone(), detail);
-            }
-            Meaning::PolledTooLate => {
-                tracing::error!(
-                    worker = self.place,
-                    reason,
-                    "the group has taken our partitions: this worker stood still"
-                );
-            }
-            Meaning::Passing => {
-                tracing::debug!(worker = self.place, %error, reason, "the Kafka client reports an error");
-            }
-        }
-    }
-
     fn replace_client(&mut self) {
         self.machine.apply(Input::ClientLost, Instant::now());
         for name in std::mem::take(&mut self.owned) {
@@ -297,7 +262,6 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
             Notice::Assigned(partitions) => {
                 tracing::info!(worker = self.place, partitions = %list(&partitions), "assigned");
                 self.shared.metrics.rebalances.inc();
-                self.shared.health.clear("kafka_forbidden", &self.place);
                 self.machine.apply(Input::Assigned(partitions), now);
             }
             Notice::Revoked { partitions, lost } => {
@@ -308,6 +272,14 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
             Notice::Statistics(statistics) => {
                 self.statistics = statistics;
                 self.report();
+                self.report_membership();
+                if self.contact.is_outdated() {
+                    tracing::info!(
+                        worker = self.place,
+                        "the sign-in has changed: the refused Kafka client is replaced"
+                    );
+                    self.replace_client();
+                }
             }
         }
     }
@@ -330,8 +302,6 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
         metrics.buffered_bytes.set(i64::try_from(self.shared.budget.used()).unwrap_or(i64::MAX));
         if self.statistics.connected {
             self.shared.health.clear("kafka_connecting", &self.place);
-            self.shared.health.clear("kafka_unreachable", &self.place);
-            self.shared.health.clear("kafka_sign_in", &self.place);
             self.reconnect.reset();
         }
         if !prefetched {

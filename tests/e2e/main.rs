@@ -7,14 +7,24 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod corrupt;
+mod cosmos_sign_in;
 mod flow;
+mod guarded;
 mod harness_smoke;
+mod held;
+mod isolation;
+mod kafka_rights;
+mod kafka_sign_in;
 mod kafka_smoke;
+mod kafka_tokens;
 mod main_job;
+mod memory;
 mod rebalances;
 mod says;
 mod sign_in_smoke;
 mod stage;
 #[path = "../support/mod.rs"]
 mod support;
+mod trouble_at_start;
+mod trouble_while_running;
 mod watch;

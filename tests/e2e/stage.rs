@@ -31,6 +31,7 @@ pub struct Stage {
 /// What `compare.py` found: how many of each, and examples of what should not be.
 #[derive(Debug, serde::Deserialize)]
 pub struct Comparison {
+    #[allow(dead_code, reason = "for the failure message")]
     pub records: usize,
     pub events: usize,
     pub documents: usize,
@@ -176,6 +177,7 @@ impl Stage {
     pub fn assert_stored_as_sent(&self) -> usize {
         let found = self.comparison();
         let wrong = [found.missing, found.doubled, found.extra, found.different];
+        assert_eq!(found.events, found.documents, "{found:#?}");
         assert_eq!(wrong, [0; 4], "missing, doubled, extra, different: {found:#?}");
         found.documents
     }

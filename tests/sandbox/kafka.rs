@@ -1,6 +1,7 @@
 //! The embedded Kafka as librdkafka's own clients see it, set up as the service sets them up.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use rdkafka::config::ClientConfig;
@@ -10,6 +11,8 @@ use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 use streamproc::sandbox::{KafkaOptions, PortTaken, Sandbox, SandboxOptions, Topic, is_mock};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::clients::eventually;
 
@@ -72,6 +75,67 @@ async fn the_topics_are_there_and_the_cluster_says_that_it_is_embedded() {
         metadata.topics().iter().map(|topic| (topic.name(), topic.partitions().len())).collect();
     assert_eq!(topics, [("streaming", 3), ("streaming-dead-letter", 1)].into());
     assert!(is_mock(&producer.client().fetch_cluster_id(LONG).unwrap()));
+    sandbox.stop().await;
+}
+
+#[tokio::test]
+async fn clients_stay_with_the_addresses_that_stand_before_the_brokers() {
+    let sandbox = kafka(KafkaOptions { brokers: 3, ..KafkaOptions::default() }).await;
+    let bootstrap: SocketAddr = sandbox.kafka_bootstrap().unwrap().parse().unwrap();
+    let own = sandbox.kafka().unwrap().with_mock(|mock| mock.bootstrap_servers()).await.unwrap();
+    let client = producer(&sandbox);
+    let metadata = client.client().fetch_metadata(None, LONG).unwrap();
+    let told: BTreeSet<i32> = metadata.brokers().iter().map(|broker| broker.port()).collect();
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(told.contains(&i32::from(bootstrap.port())), "{told:?} without {bootstrap}");
+    for port in told {
+        assert!(!own.contains(&format!(":{port}")), "{port} is a broker's own, of {own}");
+    }
+    produce(&sandbox, 20).await;
+    sandbox.stop().await;
+}
+
+/// A client keeps the coordinator's address as long as its broker's number stays the same.
+#[tokio::test]
+async fn a_group_goes_on_with_a_sandbox_that_was_started_again_on_its_port() {
+    let sandbox = kafka(KafkaOptions::default()).await;
+    let bootstrap: SocketAddr = sandbox.kafka_bootstrap().unwrap().parse().unwrap();
+    let member = member(&sandbox, "streamproc");
+    let mut place = TopicPartitionList::new();
+    place.add_partition_offset("streaming", 0, Offset::Offset(7)).unwrap();
+    member.commit(&place, CommitMode::Sync).unwrap();
+    assert_eq!(committed(&member, 6), 7);
+    sandbox.stop().await;
+    let sandbox = kafka(KafkaOptions { port: bootstrap.port(), ..KafkaOptions::default() }).await;
+    assert_eq!(committed(&member, 6), 0, "nothing is kept, and the new one answers");
+    sandbox.stop().await;
+}
+
+/// As Apache Kafka's own clients for Java ask first of all.
+#[tokio::test]
+async fn a_newer_question_for_versions_is_answered_with_the_versions_there_are() {
+    let sandbox = kafka(KafkaOptions::default()).await;
+    let mut stream = TcpStream::connect(sandbox.kafka_bootstrap().unwrap()).await.unwrap();
+    let ask = |version: i16, number: i32, rest: &[u8]| {
+        let head = [&18_i16.to_be_bytes()[..], &version.to_be_bytes(), &number.to_be_bytes(), &[0, 1, b'c']]
+            .concat();
+        [&((head.len() + rest.len()) as u32).to_be_bytes()[..], &head, rest].concat()
+    };
+    // Version 4 has tags behind the client's id, its name and its version; version 0 has nothing.
+    stream.write_all(&ask(4, 1, b"\0\x05java\x044.3\0")).await.unwrap();
+    let mut answer = [0; 20];
+    stream.read_exact(&mut answer).await.unwrap();
+    let expected =
+        [&16_u32.to_be_bytes()[..], &1_i32.to_be_bytes(), &35_i16.to_be_bytes(), &1_i32.to_be_bytes()]
+            .concat();
+    assert_eq!(answer[..14], expected, "not that version");
+    assert_eq!(answer[14..], [0, 18, 0, 0, 0, 2], "but versions 0 to 2");
+
+    stream.write_all(&ask(0, 2, b"")).await.unwrap();
+    let length = stream.read_u32().await.unwrap();
+    let mut answer = vec![0; length as usize];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(answer[..6], [0, 0, 0, 2, 0, 0], "the connection is of use after that");
     sandbox.stop().await;
 }
 

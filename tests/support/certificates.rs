@@ -38,12 +38,17 @@ impl Authority {
 
     /// A certificate for this machine, `localhost` and 127.0.0.1, good for servers and clients.
     pub fn issue(&self, name: &str) -> Issued {
+        self.issue_for(name, "DNS:localhost,IP:127.0.0.1")
+    }
+
+    /// The same for other names, as openssl writes them: `DNS:example.test`.
+    pub fn issue_for(&self, name: &str, names: &str) -> Issued {
         let (key, request, certificate) =
             (format!("{name}.key"), format!("{name}.csr"), format!("{name}.pem"));
         let extensions = format!("{name}.ext");
         fs::write(
             self.dir.join(&extensions),
-            "subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n",
+            format!("subjectAltName={names}\nextendedKeyUsage=serverAuth,clientAuth\n"),
         )
         .expect("write to a temporary directory");
         self.openssl(&format!(

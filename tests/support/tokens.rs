@@ -20,7 +20,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-use super::certificates::{Authority, openssl};
+use super::certificates::{Authority, Issued, openssl};
 
 const KEY_ID: &str = "streamproc-test-key";
 
@@ -108,7 +108,11 @@ struct State {
 impl Endpoint {
     /// Starts an endpoint whose certificate comes from `authority`.
     pub fn start(issuer: &Issuer, authority: &Authority) -> Self {
-        let certificate = authority.issue("token-endpoint");
+        Self::start_with(issuer, &authority.issue("token-endpoint"))
+    }
+
+    /// The same with a certificate of the test's own.
+    pub fn start_with(issuer: &Issuer, certificate: &Issued) -> Self {
         let chain = CertificateDer::pem_file_iter(&certificate.certificate)
             .and_then(Iterator::collect)
             .expect("the certificate just issued");
@@ -139,6 +143,11 @@ impl Endpoint {
             }
         });
         Self { port, state }
+    }
+
+    /// The port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// The URL for `AZURE_AUTHORITY_HOST`.

@@ -4,11 +4,14 @@
 //! How a request is signed is described at
 //! <https://learn.microsoft.com/rest/api/cosmos-db/access-control-on-cosmosdb-resources>.
 
+use std::time::SystemTime;
+
 use azure_core::credentials::Secret;
 use percent_encoding::percent_decode_str;
 use url::{Host, Url};
 
 use super::call::Call;
+use super::token::Tokens;
 
 /// The key of every sandbox is the base64 of this sentence. It protects nothing: the sandbox listens
 /// on this machine's own address alone and forgets everything when it stops.
@@ -35,8 +38,9 @@ pub fn key_for(endpoint: &Url) -> Option<String> {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Unauthorized(pub(super) String);
 
-/// Lets a request in whose signature was made with `key` over its own method, resource and date.
-pub(super) fn check(call: &Call, key: &Secret) -> Result<(), Unauthorized> {
+/// Lets a request in whose signature was made with `key` over its own method, resource and date, or
+/// one with a token, where those are taken.
+pub(super) fn check(call: &Call, key: &Secret, tokens: &Tokens) -> Result<(), Unauthorized> {
     let header = call.header("authorization").ok_or_else(|| {
         Unauthorized(
             "Required Header authorization is missing. Ensure a valid Authorization token is passed."
@@ -45,6 +49,9 @@ pub(super) fn check(call: &Call, key: &Secret) -> Result<(), Unauthorized> {
     })?;
     let token = percent_decode_str(header).decode_utf8_lossy();
     let field = |name: &str| token.split('&').find_map(|field| field.strip_prefix(name));
+    if field("type=") == Some("aad") && tokens.are_taken() {
+        return tokens.check(field("sig=").unwrap_or_default(), SystemTime::now());
+    }
     if field("type=") != Some("master") {
         return Err(Unauthorized("The sandbox takes its account key only, no tokens.".to_owned()));
     }
@@ -128,7 +135,7 @@ mod tests {
         ] {
             let payload = format!("get\n{resource_type}\n{link}\n{date}\n\n");
             assert_eq!(
-                check(&signed(path, &public_key(), &payload), &key()),
+                check(&signed(path, &public_key(), &payload), &key(), &Tokens::default()),
                 Ok(()),
                 "{path} signed as {link}"
             );
@@ -140,17 +147,22 @@ mod tests {
         let date = DATE.to_ascii_lowercase();
         let payload = format!("get\ndocs\ndbs/a/colls/b/docs/1\n{date}\n\n");
         let other = azure_core::base64::encode("another sentence");
-        assert!(check(&signed("/dbs/a/colls/b/docs/1", &other, &payload), &key()).is_err());
-        assert!(check(&signed("/dbs/a/colls/b/docs/2", &public_key(), &payload), &key()).is_err());
+        assert!(
+            check(&signed("/dbs/a/colls/b/docs/1", &other, &payload), &key(), &Tokens::default()).is_err()
+        );
+        assert!(
+            check(&signed("/dbs/a/colls/b/docs/2", &public_key(), &payload), &key(), &Tokens::default())
+                .is_err()
+        );
     }
 
     #[test]
     fn a_request_without_a_signature_or_with_a_token_is_not_let_in() {
         let mut call = signed("/", &public_key(), "");
         call.headers.insert("authorization", "type%3Daad%26ver%3D1.0%26sig%3Dabc".parse().unwrap());
-        assert!(check(&call, &key()).is_err());
+        assert!(check(&call, &key(), &Tokens::default()).is_err());
         call.headers.remove("authorization");
-        assert!(check(&call, &key()).is_err());
+        assert!(check(&call, &key(), &Tokens::default()).is_err());
     }
 
     #[test]

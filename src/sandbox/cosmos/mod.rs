@@ -14,8 +14,9 @@ mod ranges;
 mod server;
 mod stats;
 mod throughput;
+mod token;
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use anyhow::{Context, ensure};
 use azure_core::credentials::Secret;
@@ -32,6 +33,7 @@ pub use stats::{Answered, Stats};
 use emulator::{Emulator, Shape};
 use server::Service;
 use throughput::Throughput;
+use token::Tokens;
 
 /// What the embedded Cosmos DB holds when it starts.
 #[derive(Clone, Debug)]
@@ -134,7 +136,8 @@ impl EmbeddedCosmos {
             Shape { physical_partitions: options.physical_partitions, throughput: options.throughput };
         let service = Arc::new(Service {
             emulator: Emulator::new(&options.region, endpoint.clone())?,
-            key: Secret::new(key.clone()),
+            key: RwLock::new(Secret::new(key.clone())),
+            tokens: Tokens::default(),
             faults: Faults::default(),
             throughput: options.throughput.map(Throughput::new),
             counter: stats::Counter::default(),
@@ -183,6 +186,24 @@ impl EmbeddedCosmos {
     /// What was answered so far, and what is stored.
     pub fn stats(&self) -> Stats {
         self.service.counter.read()
+    }
+
+    /// Takes another key from now on, and the old one no more.
+    #[doc(hidden)]
+    pub fn rotate_key(&self, key: &str) {
+        *self.service.key.write().unwrap_or_else(PoisonError::into_inner) = Secret::new(key.to_owned());
+    }
+
+    /// Takes tokens too from now on, or none any more. Nobody asks who has signed them.
+    #[doc(hidden)]
+    pub fn take_tokens(&self, taken: bool) {
+        self.service.tokens.take(taken);
+    }
+
+    /// The tokens that clients have shown, each once, in the order in which they came.
+    #[doc(hidden)]
+    pub fn tokens_shown(&self) -> Vec<String> {
+        self.service.tokens.shown()
     }
 
     /// What goes wrong on purpose.

@@ -1,7 +1,7 @@
 //! The HTTP side of the embedded Cosmos DB: HTTP/1.1 and HTTP/2 on one plain port.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
@@ -21,6 +21,7 @@ use super::journal::Journal;
 use super::key::{self, Unauthorized};
 use super::stats::{Counter, Served};
 use super::throughput::Throughput;
+use super::token::Tokens;
 
 /// The service takes requests of up to 2 MB; the emulator checks that itself, this keeps memory bounded.
 /// <https://learn.microsoft.com/azure/cosmos-db/concepts-limits#per-request-limits>
@@ -32,7 +33,8 @@ const DISCARD_LIMIT: usize = 64 << 20;
 /// Everything a request passes through.
 pub(super) struct Service {
     pub(super) emulator: Emulator,
-    pub(super) key: Secret,
+    pub(super) key: RwLock<Secret>,
+    pub(super) tokens: Tokens,
     pub(super) faults: Faults,
     pub(super) throughput: Option<Throughput>,
     pub(super) counter: Counter,
@@ -91,7 +93,11 @@ async fn respond(service: Arc<Service>, request: Request<Body>) -> Result<Respon
 impl Service {
     /// What a client gets to see of a request; None is a connection closed without an answer.
     async fn answer(&self, call: &Call) -> Option<Answer> {
-        let answer = match key::check(call, &self.key) {
+        let allowed = {
+            let key = self.key.read().unwrap_or_else(PoisonError::into_inner);
+            key::check(call, &key, &self.tokens)
+        };
+        let answer = match allowed {
             Ok(()) => self.answer_with_faults(call).await,
             Err(Unauthorized(why)) => Some(Answer::error(StatusCode::UNAUTHORIZED, 0, "Unauthorized", &why)),
         };

@@ -1,10 +1,10 @@
-//! The embedded Kafka: librdkafka's mock cluster behind a fixed address.
+//! The embedded Kafka: librdkafka's mock cluster behind a fixed address, which [`front`] gives it.
 //!
-//! The mock's brokers listen on ports of their own choosing and name them in their metadata; a forwarder
-//! gives people one address to start from. The mock drops the oldest records beyond 5 MB or 100,000
-//! message sets a partition without a word (`rdkafka_mock.c`, librdkafka 2.12.1), so [`watch`] looks out
-//! for records that went unread. docs/sandbox.md says where else it differs from Kafka.
+//! The mock drops the oldest records beyond 5 MB or 100,000 message sets a partition without a word
+//! (`rdkafka_mock.c`, librdkafka 2.12.1), so [`watch`] looks out for records that went unread.
+//! docs/sandbox.md says where else it differs from Kafka.
 
+mod front;
 mod watch;
 
 use std::net::TcpListener;
@@ -14,19 +14,19 @@ use std::thread::JoinHandle;
 use anyhow::{Context, ensure};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
-use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 pub use watch::{DroppedUnread, LogStatus};
 
+use front::Ports;
 use watch::Watch;
 
 /// What the embedded Kafka holds when it starts.
 #[derive(Clone, Debug)]
 pub struct KafkaOptions {
-    /// The port on 127.0.0.1 that clients start from; 0 takes a free one. The brokers' own ports are
-    /// always free ones.
+    /// The first broker's port on 127.0.0.1, from which clients start; 0 takes a free one. Further
+    /// brokers take free ones.
     pub port: u16,
     /// Brokers.
     pub brokers: i32,
@@ -87,15 +87,16 @@ pub struct EmbeddedKafka {
 }
 
 impl EmbeddedKafka {
-    /// Creates the cluster and its topics, and forwards its address on `runtime`.
+    /// Creates the cluster and its topics, and the fronts of its brokers on `runtime`.
     ///
     /// # Errors
     ///
     /// When the port is taken, or a topic cannot be created.
     pub async fn start(options: KafkaOptions, runtime: &Handle) -> anyhow::Result<Self> {
         ensure!(options.brokers > 0, "a Kafka cluster needs a broker");
-        let listener = super::listen("Kafka", options.port)?;
-        let bootstrap = listener.local_addr()?.to_string();
+        // The port is taken before anything is started that would have to be ended again.
+        let first = super::listen("Kafka", options.port)?;
+        let bootstrap = first.local_addr()?.to_string();
         let (jobs, queue) = mpsc::channel::<Job>();
         let (started, brokers) = oneshot::channel();
         let (topics, broker_count) = (options.topics.clone(), options.brokers);
@@ -112,8 +113,7 @@ impl EmbeddedKafka {
         };
         let thread = std::thread::Builder::new().name("sandbox-kafka".into()).spawn(live)?;
         let brokers = brokers.await.context("the embedded Kafka")??;
-        let broker = brokers.split(',').next().unwrap_or_default().to_owned();
-        runtime.spawn(forward(listener, broker));
+        put_in_front(first, &brokers, runtime)?;
         let watch = Watch::start(&brokers, &options.group, options.topics.clone())?;
         Ok(Self { bootstrap, topics: options.topics, watch, jobs: Some(jobs), thread: Some(thread) })
     }
@@ -171,20 +171,26 @@ fn create(brokers: i32, topics: &[Topic]) -> anyhow::Result<Mock> {
     Ok(mock)
 }
 
-/// Hands every connection on to a broker, whose metadata then leads clients to the brokers' own ports.
-async fn forward(listener: TcpListener, broker: String) {
-    let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
-    loop {
-        let Ok((mut client, _)) = listener.accept().await else {
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-            continue;
-        };
-        let broker = broker.clone();
-        tokio::spawn(async move {
-            let mut broker = TcpStream::connect(broker).await?;
-            tokio::io::copy_bidirectional(&mut client, &mut broker).await
-        });
+/// Puts a front before each broker: the one that listens already before the first, others before the
+/// rest.
+fn put_in_front(first: TcpListener, brokers: &str, runtime: &Handle) -> anyhow::Result<()> {
+    let mut first = Some(first);
+    let mut fronts = Vec::new();
+    for broker in brokers.split(',') {
+        let port = broker.rsplit(':').next().unwrap_or_default();
+        let port: u16 = port.parse().with_context(|| format!("the mock's broker at {broker}"))?;
+        let listener = first.take().map_or_else(|| super::listen("Kafka", 0), Ok)?;
+        fronts.push((listener, port));
     }
+    let pairs: Result<Vec<_>, _> = fronts
+        .iter()
+        .map(|(listener, port)| listener.local_addr().map(|address| (*port, address.port())))
+        .collect();
+    let ports = Ports::new(pairs?);
+    for (listener, port) in fronts {
+        runtime.spawn(front::serve(listener, port, ports.clone()));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use url::form_urlencoded::byte_serialize;
 
 use super::answer::one_line;
 use super::connection::ConnectError;
+use crate::azure::with_causes;
 
 const API_VERSION: &str = "2020-07-15";
 const SCOPE: &str = "https://cosmos.azure.com/.default";
@@ -84,7 +85,7 @@ async fn authorization(credential: &Credential, date: &str) -> Result<String, Pr
             let token = tokio::time::timeout(TIME_LIMIT, credential.get_token(&[SCOPE], None))
                 .await
                 .map_err(|_| Problem::SignIn("no token within eight seconds".to_owned()))?
-                .map_err(|error| Problem::SignIn(one_line(&error.to_string())))?;
+                .map_err(|error| Problem::SignIn(one_line(&with_causes(&error))))?;
             ("aad", token.token.secret().to_owned())
         }
     };

@@ -7,11 +7,12 @@ use azure_data_cosmos_driver::{CosmosError, CosmosResponse, ResponseBody};
 use serde::Deserialize;
 
 use super::status_of;
+use crate::azure::with_causes;
 use crate::core::write::lane::Answer;
 use crate::core::write::verdict::Status;
 
-/// How much of the service's words is kept.
-const LONGEST_MESSAGE: usize = 300;
+/// How much of the service's words is kept. A refusal names principal, action and resource at length.
+const LONGEST_MESSAGE: usize = 800;
 
 /// One operation's part of a refused batch's answer.
 #[derive(Deserialize)]
@@ -52,7 +53,7 @@ pub(super) fn of_error(error: &CosmosError) -> Answer {
         Some(response) => from_headers(status, response.headers()),
         None => Answer { status, ..Answer::stored(0.0) },
     };
-    answer.message = one_line(&error.to_string());
+    answer.message = one_line(&with_causes(error));
     answer
 }
 

@@ -17,6 +17,7 @@ use url::Url;
 
 use super::account;
 use super::answer::one_line;
+use crate::azure::with_causes;
 
 /// Gives the credential as it is at present: a key file is read again, so that a rotated key is
 /// taken up. An error says what is missing.
@@ -247,7 +248,7 @@ impl Target {
     }
 
     fn problem(&self, error: &CosmosError) -> ConnectError {
-        let (endpoint, message) = (self.endpoint.to_string(), one_line(&error.to_string()));
+        let (endpoint, message) = (self.endpoint.to_string(), one_line(&with_causes(error)));
         match u16::from(error.status().status_code()) {
             401 | 403 => ConnectError::SignIn { endpoint, message },
             _ => ConnectError::Unreachable { endpoint, message },
@@ -262,7 +263,7 @@ impl Target {
             endpoint: self.endpoint.to_string(),
             database: self.database.clone(),
             container: self.container.clone(),
-            message: one_line(&error.to_string()),
+            message: one_line(&with_causes(error)),
         }
     }
 }

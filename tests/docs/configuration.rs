@@ -1,8 +1,5 @@
 //! `docs/configuration.md` is written by this test, from the schema and the tables that the checks
 //! walk: it cannot tell another story than the program.
-//!
-//!     STREAMPROC_BLESS=1 cargo test --test docs
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -27,8 +24,8 @@ complete: `local.toml` for the sandbox, `prod.toml` for AKS with Strimzi, `event
 - **Secrets never stand in it**, only the names of files that hold them (`password_file`, `key_file`). The files are
   read again for every new client, so that a rotated secret is found. The account key of Cosmos DB may come from the
   variable `STREAMPROC_COSMOS_KEY` instead.
-- `streamproc config` shows what is in effect and where it comes from, secrets hidden; `streamproc config --schema`
-  prints the JSON schema, for an editor; `streamproc check` tries the configuration out.
+- `streamproc config` checks it, and shows what is in effect and where it comes from, secrets hidden; nothing is
+  asked of the network. `streamproc config --schema` prints the JSON schema, for an editor.
 
 A key without a default must be set. Durations are written `500ms`, `25s`, `2m`; sizes `64MiB`, `2GB`.
 ";

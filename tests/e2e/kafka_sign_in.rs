@@ -1,0 +1,259 @@
+//! The whole service under every way of signing in to Kafka: what is good is stored, what is bad is a
+//! dead letter. And the sign-in that fails: named, counted, tried again, and mended while it runs.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use crate::held::{self, TOLD};
+use crate::stage::{Layout, SOON, Stage, events};
+use crate::support::guard::{self, Signal};
+use crate::support::kafka::{AUDIENCE, Listener, Record, Security, shared};
+use crate::support::service::{Service, Setup};
+use crate::support::tokens::Endpoint;
+
+/// A way of signing in: the listener, the lines of `[kafka.auth]`, variables of the environment.
+struct Way {
+    listener: Listener,
+    lines: Vec<String>,
+    variables: Vec<(&'static str, String)>,
+}
+
+/// The files of a sign-in.
+struct Files {
+    dir: TempDir,
+}
+
+impl Files {
+    fn new() -> Self {
+        Self { dir: guard::temp_dir("sign-in") }
+    }
+
+    fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.dir.path().join(name);
+        fs::write(&path, content).unwrap();
+        path
+    }
+}
+
+fn line(key: &str, value: impl AsRef<Path>) -> String {
+    format!("{key} = {:?}", value.as_ref().display().to_string())
+}
+
+impl Way {
+    fn new(listener: Listener, method: &str) -> Self {
+        Self { listener, lines: vec![format!("method = {method:?}")], variables: Vec::new() }
+    }
+
+    fn with(mut self, line: String) -> Self {
+        self.lines.push(line);
+        self
+    }
+
+    fn with_user(self, security: &Security, password: &Path) -> Self {
+        self.with(line("username", &security.username)).with(line("password_file", password))
+    }
+
+    /// By name and password, without TLS.
+    fn scram(security: &Security, password: &Path) -> Self {
+        Self::new(Listener::Sasl, "scram").with_user(security, password).with("tls = false".into())
+    }
+
+    fn scram_over_tls(security: &Security, password: &Path, ca: &Path) -> Self {
+        Self::new(Listener::SaslTls, "scram").with_user(security, password).with(line("ca_file", ca))
+    }
+
+    fn start(self, stage: &Stage) -> Service {
+        self.start_at(stage, &stage.cluster.bootstrap_of(self.listener))
+    }
+
+    fn start_at(&self, stage: &Stage, brokers: &str) -> Service {
+        let servers = format!("bootstrap_servers = {brokers:?}");
+        let mut overrides = vec![("kafka", servers.as_str()), ("kafka", "workers = 1")];
+        overrides.extend(self.lines.iter().map(|line| ("kafka.auth", line.as_str())));
+        let setup = Setup::new(&stage.config(&overrides));
+        self.variables.iter().fold(setup, |setup, (name, value)| setup.variable(name, value)).start()
+    }
+}
+
+/// Twenty good events and a bad one.
+fn send(stage: &Stage) {
+    let mut records = events(4, 5);
+    records.insert(7, Record::new("no event"));
+    stage.send(&records);
+}
+
+/// Waits until what [`send`] has sent is where it belongs.
+fn expect_all(stage: &Stage, service: &Service) {
+    stage.wait_until_caught_up(service, SOON);
+    assert_eq!(stage.cosmos().stats().documents(), 20);
+    let letters = stage.letters();
+    assert_eq!(letters.iter().map(|letter| letter.text()).collect::<Vec<_>>(), ["no event"]);
+    held::wait_until_ready(service, TOLD);
+}
+
+fn end(service: &Service) {
+    service.signal(Signal::Term);
+    let status = service.wait_for_exit(SOON);
+    assert!(status.success(), "{status}:\n{}", service.tail());
+}
+
+fn identity(files: &Files, security: &Security, endpoint: &Endpoint) -> Vec<(&'static str, String)> {
+    let federated = files.write("federated", "a service account's token");
+    vec![
+        ("AZURE_AUTHORITY_HOST", endpoint.authority_host()),
+        ("AZURE_TENANT_ID", "tenant".into()),
+        ("AZURE_CLIENT_ID", "client".into()),
+        ("AZURE_FEDERATED_TOKEN_FILE", federated.display().to_string()),
+        ("SSL_CERT_FILE", security.authority.ca_file.display().to_string()),
+    ]
+}
+
+#[test]
+fn under_every_way_of_signing_in_events_are_stored_and_bad_ones_are_dead_letters() {
+    let security = shared().security();
+    let files = Files::new();
+    let password = files.write("password", format!("{}\n", security.password));
+    let ca = &security.authority.ca_file;
+    let endpoint = Endpoint::start(&security.issuer, &security.authority);
+    let sha256 = || r#"mechanism = "SCRAM-SHA-256""#.to_owned();
+    let ways = [
+        Way::new(Listener::Plain, "none"),
+        Way::scram(security, &password),
+        Way::scram(security, &password).with(sha256()),
+        Way::scram_over_tls(security, &password, ca),
+        Way::scram_over_tls(security, &password, ca).with(sha256()),
+        Way::new(Listener::SaslTls, "plain").with_user(security, &password).with(line("ca_file", ca)),
+        Way::new(Listener::Mtls, "mtls")
+            .with(line("ca_file", ca))
+            .with(line("certificate_file", &security.client.certificate))
+            .with(line("key_file", &security.client.key)),
+        Way {
+            variables: identity(&files, security, &endpoint),
+            ..Way::new(Listener::SaslTls, "workload_identity")
+                .with(line("ca_file", ca))
+                .with(line("scope", format!("{AUDIENCE}/.default")))
+        },
+    ];
+    // All at once: what takes time is the waiting.
+    let running: Vec<_> = ways
+        .into_iter()
+        .map(|way| {
+            let stage = Stage::new(Layout { partitions: 1, ..Layout::default() });
+            send(&stage);
+            let service = way.start(&stage);
+            (stage, service)
+        })
+        .collect();
+    for (stage, service) in &running {
+        expect_all(stage, service);
+        assert_eq!(service.metric("streamproc_auth_failures_total", &[]), Some(0.0));
+    }
+    for (_, service) in &running {
+        service.signal(Signal::Term);
+    }
+    for (_, service) in &running {
+        end_was_good(service);
+    }
+}
+
+fn end_was_good(service: &Service) {
+    let status = service.wait_for_exit(SOON);
+    assert!(status.success(), "{status}:\n{}", service.tail());
+}
+
+/// A sign-in that fails, what is said about it, and what mends it.
+struct Refused {
+    way: Way,
+    said: &'static str,
+    mend: Box<dyn Fn()>,
+}
+
+#[test]
+fn a_sign_in_that_fails_is_named_and_counted_and_goes_on_once_its_files_are_right() {
+    let security = shared().security();
+    let ca = &security.authority.ca_file;
+    let copy = |from: &Path, to: &Path| {
+        let (from, to) = (from.to_owned(), to.to_owned());
+        Box::new(move || assert!(fs::copy(&from, &to).is_ok())) as Box<dyn Fn()>
+    };
+    let files = Files::new();
+    let right = files.write("right", &security.password);
+    let wrong = files.write("wrong", "not the password");
+    let stranger = crate::support::certificates::Authority::new(files.dir.path());
+    let unknown_ca = files.write("unknown-ca.pem", fs::read(&stranger.ca_file).unwrap());
+    let other = stranger.issue("client");
+    let (certificate, key) = (
+        files.write("client-now.pem", fs::read(&other.certificate).unwrap()),
+        files.write("client-now.key", fs::read(&other.key).unwrap()),
+    );
+    let mend_certificate = {
+        let mend = [copy(&security.client.certificate, &certificate), copy(&security.client.key, &key)];
+        Box::new(move || mend.iter().for_each(|one| one()))
+    };
+    let refused = [
+        Refused {
+            way: Way::scram(security, &wrong),
+            said: "invalid credentials",
+            mend: copy(&right, &wrong),
+        },
+        Refused {
+            way: Way::scram_over_tls(security, &right, &unknown_ca),
+            said: "certificate could not be verified",
+            mend: copy(ca, &unknown_ca),
+        },
+        Refused {
+            way: Way::new(Listener::Mtls, "mtls")
+                .with(line("ca_file", ca))
+                .with(line("certificate_file", &certificate))
+                .with(line("key_file", &key)),
+            said: "SSL alert number",
+            mend: mend_certificate,
+        },
+    ];
+    let running: Vec<_> = refused
+        .into_iter()
+        .map(|Refused { way, said, mend }| {
+            let stage = Stage::new(Layout { partitions: 1, ..Layout::default() });
+            send(&stage);
+            (way.start(&stage), stage, said, mend)
+        })
+        .collect();
+    for (service, stage, said, mend) in &running {
+        held::wait_for(service, "kafka_sign_in", &[said, "kafka.auth"], TOLD);
+        let counted = service.metric("streamproc_auth_failures_total", &[r#"target="kafka""#]);
+        assert!(counted.is_some_and(|count| count >= 1.0), "{counted:?}");
+        assert!(stage.letters().is_empty());
+        mend();
+    }
+    for (service, stage, ..) in &running {
+        expect_all(stage, service);
+    }
+}
+
+#[test]
+fn a_user_that_is_unknown_and_a_broker_of_another_name_are_named() {
+    let security = shared().security();
+    let files = Files::new();
+    let password = files.write("password", &security.password);
+    let stage = Stage::new(Layout { partitions: 1, ..Layout::default() });
+    let unknown = Way::scram(security, &password).with(line("username", "nobody"));
+    let unknown = unknown.start(&stage);
+    // Whoever speaks TLS at that port is not the one we want to talk to.
+    let certificate = security.authority.issue_for("elsewhere", "DNS:elsewhere.test");
+    let elsewhere = Endpoint::start_with(&security.issuer, &certificate);
+    let elsewhere = Way::scram_over_tls(security, &password, &security.authority.ca_file)
+        .start_at(&stage, &format!("localhost:{}", elsewhere.port()));
+    held::wait_for(&unknown, "kafka_sign_in", &["invalid credentials"], TOLD);
+    held::wait_for(
+        &elsewhere,
+        "kafka_sign_in",
+        &["certificate verify failed", "not made out to the name"],
+        TOLD,
+    );
+    for service in [&unknown, &elsewhere] {
+        end(service);
+    }
+    assert!(stage.letters().is_empty());
+}

@@ -1,0 +1,86 @@
+//! Resident memory is bounded by `trigger.max_bytes` and a constant, whatever waits in Kafka.
+
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use streamproc::sandbox::{Effect, Fault, Kind};
+
+use crate::stage::{Layout, SOON, Stage};
+use crate::support::wait;
+
+const MIB: u64 = 1 << 20;
+
+/// What docs/operations.md promises beside `trigger.max_bytes`, with up to 16 workers.
+const BESIDE_THE_BUDGET: u64 = 200 * MIB;
+
+/// Cosmos DB answers at once and stores nothing: its memory is the test's.
+fn answer_without_storing(stage: &Stage) {
+    for (kind, status) in [(Kind::Batch, 200), (Kind::Upsert, 201)] {
+        let effect = Effect::Answer { status, substatus: 0, retry_after: None, after_work: false };
+        stage.cosmos().faults().add(Fault { kind: Some(kind), ..Fault::new(effect) });
+    }
+}
+
+/// Fills a topic with events of about 4 KiB that zstd packs 50 to 1, in batches of up to
+/// `batch_bytes` unpacked.
+fn fill(stage: &Stage, count: usize, batch_bytes: usize) {
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", stage.cluster.bootstrap())
+        .set("compression.type", "zstd")
+        .set("message.max.bytes", "400000000")
+        .set("batch.size", batch_bytes.to_string())
+        .set("batch.num.messages", "1000000")
+        .set("queue.buffering.max.kbytes", "300000")
+        .set("linger.ms", "500")
+        .create()
+        .unwrap();
+    let padding = "x".repeat(3_900);
+    for number in 0..count {
+        // What does not repeat: some digits of every event.
+        let noise = (number as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(17);
+        let device = number % 1_000;
+        let value = format!(
+            r#"{{"eventId":"{number:012}","deviceId":"device-{device}","noise":"{noise:016x}{:016x}","padding":"{padding}"}}"#,
+            noise.wrapping_mul(0xD134_2543_DE82_EF95),
+        );
+        let key = format!("device-{device}");
+        let mut record = BaseRecord::to(&stage.topic).payload(&value).key(&key);
+        while let Err((_, again)) = producer.send(record) {
+            producer.poll(Duration::from_millis(20));
+            record = again;
+        }
+    }
+    producer.flush(SOON).unwrap();
+}
+
+#[test]
+fn a_backlog_of_two_gigabytes_packed_fifty_to_one_fits_sixteen_workers() {
+    let stage = Stage::new(Layout { partitions: 16, ..Layout::default() });
+    answer_without_storing(&stage);
+    let count = 500_000;
+    fill(&stage, count, 1_000_000);
+    let max_bytes = 64 * MIB;
+    let limit = format!("max_bytes = \"{max_bytes}\"");
+    let service = stage.service(&[("kafka", "workers = 16"), ("trigger", &limit)]);
+    wait::until_ok(Duration::from_mins(5), "the backlog to be written", || {
+        let stored = service.metric("streamproc_events_stored_total", &[]).unwrap_or(0.0);
+        if stored >= count as f64 { Ok(()) } else { Err(format!("{stored}\n{}", service.tail())) }
+    });
+    let peak = service.peak_rss_bytes();
+    println!("the most resident memory: {} MiB", peak / MIB);
+    assert!(peak < max_bytes + BESIDE_THE_BUDGET, "{} MiB", peak / MIB);
+}
+
+/// A producer may send batches of the broker's largest size, packed; a record of it is no different
+/// from others.
+#[test]
+fn a_batch_of_a_megabyte_packed_a_hundred_to_one_is_read() {
+    let stage = Stage::new(Layout { partitions: 1, ..Layout::default() });
+    answer_without_storing(&stage);
+    let count = 24_000;
+    fill(&stage, count, 300_000_000);
+    let service = stage.service(&[]);
+    stage.wait_until_caught_up(&service, SOON);
+    assert_eq!(service.metric("streamproc_events_stored_total", &[]), Some(count as f64));
+}
