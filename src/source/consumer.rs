@@ -33,6 +33,12 @@ const SMALLEST_FETCH: u64 = 32 << 10;
 /// Which part of the byte budget the queues of all clients take together.
 const QUEUES_PART: u64 = 40;
 
+/// The largest answer that the client takes and the largest buffer it unpacks a batch into, which grows
+/// threefold at a time from twice the packed size: with 100 MB, its default, a batch of 1 MB packed
+/// 60 to 1 would count as broken. Who has larger ones raises the budget.
+const SMALLEST_LIMIT: u64 = 200_000_000;
+const BUDGETS_LIMIT: u64 = 4;
+
 /// How long the group waits for a member that has to give partitions up, and how long a worker may
 /// stand still before its partitions go to others: never less than a hand-over may take.
 const LONGEST_REBALANCE: Duration = Duration::from_mins(5);
@@ -61,6 +67,11 @@ pub fn fetch_bytes(max_bytes: u64, workers: usize) -> u64 {
     share.min(queue_bytes(max_bytes, workers))
 }
 
+/// The largest batch that one client unpacks, in bytes.
+fn unpacked_limit(max_bytes: u64) -> u64 {
+    (max_bytes.saturating_mul(BUDGETS_LIMIT)).clamp(SMALLEST_LIMIT, i32::MAX as u64)
+}
+
 /// How long the group waits for one member. `hand_over` is how long a revoked partition may take to
 /// settle and commit.
 fn rebalance_timeout(hand_over: Duration) -> Duration {
@@ -85,6 +96,7 @@ pub fn subscribe(
     config
         .set("max.poll.interval.ms", rebalance_timeout(hand_over).as_millis().to_string())
         .set("statistics.interval.ms", statistics::INTERVAL_MILLIS.to_string())
+        .set("receive.message.max.bytes", unpacked_limit(max_bytes).to_string())
         .set("queued.max.messages.kbytes", (queue >> 10).to_string())
         .set("queued.min.messages", "20000")
         .set("fetch.max.bytes", &fetch)
@@ -136,6 +148,13 @@ mod tests {
     fn the_group_waits_longer_than_a_hand_over_takes() {
         assert_eq!(rebalance_timeout(Duration::from_secs(30)), Duration::from_mins(5));
         assert_eq!(rebalance_timeout(Duration::from_mins(10)), Duration::from_mins(11));
+    }
+
+    #[test]
+    fn the_budget_says_how_large_a_batch_may_be() {
+        assert_eq!(unpacked_limit(64 << 20), 256 << 20);
+        assert_eq!(unpacked_limit(8 << 20), 200_000_000);
+        assert_eq!(unpacked_limit(u64::MAX), i32::MAX as u64);
     }
 
     #[test]

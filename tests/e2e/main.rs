@@ -10,11 +10,13 @@ mod cosmos_sign_in;
 mod guarded;
 mod harness_smoke;
 mod held;
+mod isolation;
 mod kafka_rights;
 mod kafka_sign_in;
 mod kafka_smoke;
 mod kafka_tokens;
 mod main_job;
+mod memory;
 mod sign_in_smoke;
 mod stage;
 #[path = "../support/mod.rs"]
