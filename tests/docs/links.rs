@@ -66,7 +66,9 @@ fn every_file_of_ours_that_a_page_names_exists() {
     for page in Page::all() {
         for path in quoted(&page.text).filter(|word| ours.iter().any(|folder| word.starts_with(folder))) {
             let is_path = path.chars().all(|letter| letter.is_ascii_alphanumeric() || "/._-".contains(letter));
-            if is_path && !root().join(path).exists() {
+            // A NAME is for the reader to fill in; artifacts are what the fuzzer leaves.
+            let is_to_come = path.contains("NAME") || path.contains("/artifacts");
+            if is_path && !is_to_come && !root().join(path).exists() {
                 missing.push(format!("{}: {path}", page.path));
             }
         }
