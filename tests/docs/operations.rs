@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use crate::page::{Page, root};
 
 /// Enums whose words are reasons, and where they are.
-const ENUMS: [(&str, &str); 4] = [
+const ENUMS: [(&str, &str); 5] = [
+    ("src/kafka/contact.rs", "Obstacle"),
     ("src/core/worker/partition.rs", "Hold"),
     ("src/core/write/verdict.rs", "Pause"),
     ("src/core/write/verdict.rs", "Retry"),
@@ -85,6 +86,12 @@ fn word(text: &str) -> Option<&str> {
     text.strip_prefix('"')?.strip_suffix('"')
 }
 
+/// The word that a constant of the same file stands for.
+fn constant<'a>(name: &str, file: &'a str) -> Option<&'a str> {
+    let (_, rest) = file.split_once(&format!("const {name}: &str = "))?;
+    word(rest.split(';').next()?)
+}
+
 fn reasons_in_code() -> BTreeSet<String> {
     let source = source();
     let mut reasons = BTreeSet::new();
@@ -104,10 +111,10 @@ fn reasons_in_code() -> BTreeSet<String> {
                 let arguments = arguments(&text[place + call.len() - 1..]);
                 let Some(argument) = arguments.get(at) else { continue };
                 let (around, parameters) = function_around(text, place);
-                if let Some(word) = word(argument) {
+                if let Some(word) = word(argument).or_else(|| constant(argument, text)) {
                     reasons.insert(word.to_owned());
-                } else if argument.ends_with(".as_str()") {
-                    // One of the enums.
+                } else if argument.ends_with(".as_str()") || argument.starts_with('&') {
+                    // One of the enums; or no reason at all, but a function of the same name.
                 } else if let Some(at) = parameters.iter().position(|parameter| parameter == argument) {
                     if !functions.contains(&(around.clone(), at)) {
                         functions.push((around, at));
@@ -145,7 +152,8 @@ fn every_reason_has_a_section_and_every_section_a_reason() {
 #[test]
 fn the_reasons_are_found_in_the_source() {
     let reasons = reasons_in_code();
-    // One found directly, one of each enum, one handed on once, one handed on twice, one of a pair.
+    // One found directly, one of each enum, one handed on once, one handed on twice, one of a pair, one
+    // of a constant.
     for reason in [
         "starting",
         "out_of_range",
@@ -155,6 +163,8 @@ fn the_reasons_are_found_in_the_source() {
         "offsets_unknown",
         "throttled",
         "dead_letters_unavailable",
+        "kafka_unreachable",
+        "topic_missing",
     ] {
         assert!(reasons.contains(reason), "{reason} is not among {reasons:?}");
     }
