@@ -32,9 +32,20 @@ use crate::kafka::Context;
 /// How long it may take until a record, an error, or the end of the partition is met.
 const TIME_LIMIT: Duration = Duration::from_secs(15);
 
+/// With what to look.
+#[derive(Clone, Copy, Debug)]
+pub struct Means<'a> {
+    /// Where Kafka is.
+    pub kafka: &'a Kafka,
+    /// The byte budget of the process.
+    pub max_bytes: u64,
+    /// Where the sign-in's tokens come from.
+    pub tokens: Option<&'a TokenCache>,
+}
+
 /// Reads a stretch of a partition until it is clear whether all of it can be read.
-pub fn probe(kafka: &Kafka, tokens: Option<&TokenCache>, name: &TopicPartition, stretch: Stretch) -> Finding {
-    let look = |from| Reader::open(kafka, tokens, name, from);
+pub fn probe(means: Means<'_>, name: &TopicPartition, stretch: Stretch) -> Finding {
+    let look = |from| Reader::open(means, name, from);
     let Some(reader) = look(stretch.from) else { return Finding::Unknown };
     let mut at = stretch.from;
     loop {
@@ -152,10 +163,12 @@ impl ClientContext for Listener {
 impl ConsumerContext for Listener {}
 
 impl Reader {
-    fn open(kafka: &Kafka, tokens: Option<&TokenCache>, name: &TopicPartition, from: Offset) -> Option<Self> {
+    fn open(means: Means<'_>, name: &TopicPartition, from: Offset) -> Option<Self> {
+        let Means { kafka, max_bytes, tokens } = means;
         let context = Listener { base: Context::new("probe", tokens.cloned()), last_error: Mutex::default() };
-        let opened =
-            consumer::for_probing(kafka, context).map_err(|error| error.to_string()).and_then(|consumer| {
+        let opened = consumer::for_probing(kafka, max_bytes, context)
+            .map_err(|error| error.to_string())
+            .and_then(|consumer| {
                 let mut list = TopicPartitionList::new();
                 list.add_partition_offset(&name.topic, name.partition, KafkaOffset::Offset(from.0))
                     .and_then(|()| consumer.assign(&list))

@@ -15,7 +15,7 @@ use crate::core::worker::{Input, Probed, Stretch};
 use crate::observe::health::Health;
 use crate::source::consumer::WorkerConsumer;
 use crate::source::lookup::{Lookup, LookupError};
-use crate::source::probe::probe;
+use crate::source::probe::{Means, probe};
 
 /// How soon a question that got no answer is asked again.
 const AGAIN: Duration = Duration::from_millis(500);
@@ -150,8 +150,10 @@ impl Asker {
     }
 
     fn probe(&self, stretches: Vec<(TopicPartition, Epoch, Stretch)>) -> Vec<Probed> {
+        let Settings { kafka, max_bytes, tokens, .. } = &*self.settings;
+        let means = Means { kafka, max_bytes: *max_bytes, tokens: tokens.as_ref() };
         let probed = stretches.into_iter().map(|(partition, epoch, stretch)| {
-            let finding = probe(&self.settings.kafka, self.settings.tokens.as_ref(), &partition, stretch);
+            let finding = probe(means, &partition, stretch);
             let Stretch { from, to } = stretch;
             tracing::info!(%partition, %from, %to, ?finding, "probed what the Kafka client may not be able to read");
             Probed { partition, epoch, stretch, finding }
