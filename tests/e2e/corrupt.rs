@@ -1,7 +1,8 @@
 //! Batches of records that cannot be read: a byte of a log file is changed, as a bad disk does.
 
-use crate::says::{ids, stop, wait_for_commits, wait_for_condition, wait_for_metric, wait_until_ready};
-use crate::stage::{Layout, Stage, event};
+use crate::held::wait_until_ready;
+use crate::says::{ids, stop, wait_for_commits, wait_for_hold, wait_for_metric};
+use crate::stage::{Layout, SOON, Stage, event};
 use crate::support::kafka::{Producer, Record};
 use crate::support::service::Service;
 
@@ -59,8 +60,7 @@ fn a_corrupt_batch_holds_its_partition_just_before_it_and_no_other() {
 
     let service = start(&stage, "pause");
     for (partition, at) in [(1, 20), (2, 450), (3, 50)] {
-        let place = format!("{}[{partition}]", stage.topic);
-        let found = wait_for_condition(&service, "corrupt", &place);
+        let found = wait_for_hold(&service, "corrupt", &stage.topic, partition);
         assert!(found.detail.contains(&format!("offset {at} ")), "{found:?}");
     }
     wait_for_commits(&stage, &service, &[(0, 455), (1, 20), (2, 450), (3, 50)]);
@@ -76,7 +76,7 @@ fn a_corrupt_batch_holds_its_partition_just_before_it_and_no_other() {
     broken.iter().for_each(crate::support::kafka::StoredBatch::mend);
     let service = service.start_again();
     wait_for_commits(&stage, &service, &[(0, 456), (1, 456), (2, 456), (3, 455)]);
-    wait_until_ready(&service);
+    wait_until_ready(&service, SOON);
     assert_eq!(stage.documents().len(), 456 * 3 + 455);
     assert!(stage.letters().is_empty());
 }
@@ -98,7 +98,7 @@ fn corrupt_batches_are_left_out_and_counted_one_by_one_if_the_user_wants_so() {
     wait_for_commits(&stage, &service, &everything);
     let skipped = ["reason=\"corrupt\""];
     wait_for_metric(&service, "streamproc_events_skipped_total", &skipped, 5.0 + 10.0 + 5.0 + 405.0);
-    wait_until_ready(&service);
+    wait_until_ready(&service, SOON);
     let expected = without(&[0..5, 15..25, 450..455, 45..450]);
     assert_eq!(ids(&stage.documents()), expected);
 

@@ -6,9 +6,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod bad_events;
 mod corrupt;
 mod cosmos_sign_in;
 mod flow;
+mod gaps;
 mod guarded;
 mod harness_smoke;
 mod held;
@@ -19,10 +21,12 @@ mod kafka_smoke;
 mod kafka_tokens;
 mod main_job;
 mod memory;
+mod oddities;
 mod rebalances;
 mod says;
 mod sign_in_smoke;
 mod stage;
+mod starts;
 #[path = "../support/mod.rs"]
 mod support;
 mod trouble_at_start;

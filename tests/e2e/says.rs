@@ -1,4 +1,4 @@
-//! Waiting for what a running service says of itself.
+//! Waiting for what a running service says of itself and of its group.
 
 #![allow(unreachable_pub, reason = "the tests of this binary share it")]
 
@@ -6,62 +6,35 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use crate::held::{Condition, conditions};
 use crate::stage::{SOON, Stage};
+use crate::support::guard::Signal;
 use crate::support::service::Service;
 use crate::support::wait;
 
-/// A line of `/readyz`: why, where, and in words.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Condition {
-    pub reason: String,
-    pub place: String,
-    pub detail: String,
-}
-
-/// What `/readyz` says is in the way. None when it cannot be asked.
-pub fn conditions(service: &Service) -> Option<Vec<Condition>> {
-    let answer = service.get("/readyz").ok()?;
-    let page: Value = serde_json::from_str(&answer.body).expect("JSON");
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let found: Vec<_> = page["reasons"]
-        .as_array()
-        .expect("reasons")
-        .iter()
-        .map(|reason| Condition {
-            reason: text(&reason["reason"]),
-            place: text(&reason["where"]),
-            detail: text(&reason["detail"]),
-        })
-        .collect();
-    assert_eq!(answer.status == 200, found.is_empty(), "{}", answer.body);
-    assert_eq!(page["ready"], found.is_empty(), "{}", answer.body);
-    Some(found)
-}
-
-/// Waits for a condition of this reason at a place.
+/// Waits for a condition of this reason at a partition.
 #[track_caller]
-pub fn wait_for_condition(service: &Service, reason: &str, place: &str) -> Condition {
-    service.wait_for(SOON, &format!("{reason} at {place:?} on /readyz"), |_| {
-        let all = conditions(service)?;
-        all.into_iter().find(|condition| condition.reason == reason && condition.place == place)
+pub fn wait_for_hold(service: &Service, reason: &str, topic: &str, partition: i32) -> Condition {
+    let place = format!("{topic}[{partition}]");
+    wait::until_ok(SOON, &format!("{reason} at {place} on /readyz"), || {
+        let seen = conditions(service)?;
+        let found = seen.iter().find(|condition| condition.reason == reason && condition.place == place);
+        found.cloned().ok_or_else(|| format!("{seen:#?}\n{}", service.tail()))
     })
-}
-
-/// Waits until `/readyz` says that nothing is in the way.
-#[track_caller]
-pub fn wait_until_ready(service: &Service) {
-    wait::until_ok(SOON, "readiness", || match conditions(service) {
-        Some(found) if found.is_empty() => Ok(()),
-        seen => Err(format!("{seen:?}\n{}", service.tail())),
-    });
 }
 
 /// Waits until the group has committed just this.
 #[track_caller]
 pub fn wait_for_commits(stage: &Stage, service: &Service, expected: &[(i32, i64)]) {
+    wait_for_commits_in(stage, service, &stage.topic, expected);
+}
+
+/// The same for any topic.
+#[track_caller]
+pub fn wait_for_commits_in(stage: &Stage, service: &Service, topic: &str, expected: &[(i32, i64)]) {
     let expected: BTreeMap<_, _> = expected.iter().copied().collect();
     wait::until_ok(SOON, &format!("the commits {expected:?}"), || {
-        let seen = stage.cluster.committed(&stage.group, &stage.topic);
+        let seen = stage.cluster.committed(&stage.group, topic);
         if seen == expected { Ok(()) } else { Err(format!("{seen:?}\n{}", service.tail())) }
     });
 }
@@ -71,20 +44,19 @@ pub fn wait_for_commits(stage: &Stage, service: &Service, expected: &[(i32, i64)
 pub fn wait_for_metric(service: &Service, name: &str, labels: &[&str], expected: f64) {
     wait::until_ok(SOON, &format!("{name} {labels:?} = {expected}"), || {
         let seen = service.metric(name, labels).unwrap_or(0.0);
-        #[allow(clippy::float_cmp, reason = "a count")]
-        if seen == expected { Ok(()) } else { Err(format!("{seen}\n{}", service.tail())) }
+        if (seen - expected).abs() < 0.5 { Ok(()) } else { Err(format!("{seen}\n{}", service.tail())) }
     });
 }
 
 /// Ends the service in good order.
 #[track_caller]
 pub fn stop(service: &Service) {
-    service.signal(crate::support::guard::Signal::Term);
+    service.signal(Signal::Term);
     let status = service.wait_for_exit(SOON);
     assert!(status.success(), "{status}:\n{}", service.tail());
 }
 
-/// The ids of documents.
+/// The ids of documents, sorted.
 pub fn ids(documents: &[Value]) -> Vec<&str> {
     let mut ids: Vec<_> = documents.iter().map(|document| document["id"].as_str().expect("an id")).collect();
     ids.sort_unstable();
