@@ -98,7 +98,7 @@ fn check(stage: &Stage, letter: &Received, number: usize, reason: Reason, value:
         assert_eq!(letter.value, None, "{reason}");
         assert_eq!(said("streamproc-value-omitted").as_deref(), Some("true"), "{reason}");
         assert_eq!(said("streamproc-value-bytes"), Some(value.len().to_string()), "{reason}");
-        let digest: String = Sha256::digest(value).iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = format!("{:x}", Sha256::digest(value));
         assert_eq!(said("streamproc-value-sha256"), Some(digest), "{reason}");
     } else {
         assert_eq!(letter.value.as_deref(), value, "{reason}: untouched");

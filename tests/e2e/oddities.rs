@@ -79,7 +79,7 @@ fn oddities() -> Vec<(Vec<u8>, Becomes)> {
         (text(r#"{"eventId":"a/b","deviceId":"d"}"#), Dead("invalid_id")),
         (text(r#"{"eventId":"a\\b","deviceId":"d"}"#), Dead("invalid_id")),
         (text(r#"{"eventId":"a?b","deviceId":"d"}"#), Dead("invalid_id")),
-        (text(r##"{"eventId":"a#b","deviceId":"d"}"##), Dead("invalid_id")),
+        (text(r#"{"eventId":"a#b","deviceId":"d"}"#), Dead("invalid_id")),
         (text(r#"{"eventId":"","deviceId":"d"}"#), Dead("invalid_id")),
         (text(r#"{"eventId":null,"deviceId":"d"}"#), Dead("invalid_id")),
         (text(r#"{"eventId":1.5,"deviceId":"d"}"#), Dead("invalid_id")),
