@@ -82,10 +82,12 @@ async fn the_topics_are_there_and_the_cluster_says_that_it_is_embedded() {
 async fn clients_stay_with_the_addresses_that_stand_before_the_brokers() {
     let sandbox = kafka(KafkaOptions { brokers: 3, ..KafkaOptions::default() }).await;
     let bootstrap: SocketAddr = sandbox.kafka_bootstrap().unwrap().parse().unwrap();
-    let own = sandbox.kafka().unwrap().with_mock(|mock| mock.bootstrap_servers()).await.unwrap();
+    let own =
+        sandbox.kafka().unwrap().with_mock(rdkafka::mocking::MockCluster::bootstrap_servers).await.unwrap();
     let client = producer(&sandbox);
     let metadata = client.client().fetch_metadata(None, LONG).unwrap();
-    let told: BTreeSet<i32> = metadata.brokers().iter().map(|broker| broker.port()).collect();
+    let told: BTreeSet<i32> =
+        metadata.brokers().iter().map(rdkafka::metadata::MetadataBroker::port).collect();
     assert_eq!(told.len(), 3, "{told:?}");
     assert!(told.contains(&i32::from(bootstrap.port())), "{told:?} without {bootstrap}");
     for port in told {
