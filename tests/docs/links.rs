@@ -45,8 +45,7 @@ fn every_link_between_pages_leads_somewhere() {
         for target in targets(&page).iter().filter(|target| !target.contains("://")) {
             let (path, section) = target.split_once('#').unwrap_or((target, ""));
             let folder = Path::new(&page.path).parent().unwrap_or(Path::new(""));
-            let path =
-                if path.is_empty() { PathBuf::from(&page.path) } else { plain(&folder.join(path)) };
+            let path = if path.is_empty() { PathBuf::from(&page.path) } else { plain(&folder.join(path)) };
             let there = root().join(&path).exists();
             let has_section = section.is_empty()
                 || (there
@@ -65,7 +64,8 @@ fn every_file_of_ours_that_a_page_names_exists() {
     let mut missing = Vec::new();
     for page in Page::all() {
         for path in quoted(&page.text).filter(|word| ours.iter().any(|folder| word.starts_with(folder))) {
-            let is_path = path.chars().all(|letter| letter.is_ascii_alphanumeric() || "/._-".contains(letter));
+            let is_path =
+                path.chars().all(|letter| letter.is_ascii_alphanumeric() || "/._-".contains(letter));
             // A NAME is for the reader to fill in; artifacts are what the fuzzer leaves.
             let is_to_come = path.contains("NAME") || path.contains("/artifacts");
             if is_path && !is_to_come && !root().join(path).exists() {
