@@ -63,7 +63,7 @@ impl Questions {
                         match make() {
                             Ok(client) => polled.replace(client),
                             Err(error) => {
-                                tracing::warn!(%error, "the refused Kafka client cannot be replaced")
+                                tracing::warn!(%error, "the refused Kafka client cannot be replaced");
                             }
                         }
                     }

@@ -218,18 +218,17 @@ impl Parts {
         let mut raised: Option<&'static str> = None;
         loop {
             let mut attempt = pin!(attempt());
-            let outcome = match tokio::time::timeout(WORTH_MENTIONING, &mut attempt).await {
-                Ok(outcome) => outcome,
-                Err(_) => {
-                    // What the last attempt has found says more.
-                    if raised.is_none() {
-                        let (reason, what) = waiting;
-                        let seconds = WORTH_MENTIONING.as_secs();
-                        self.health.raise(reason, "", format!("{what} for {seconds} seconds"));
-                        raised = Some(reason);
-                    }
-                    attempt.await
+            let outcome = if let Ok(outcome) = tokio::time::timeout(WORTH_MENTIONING, &mut attempt).await {
+                outcome
+            } else {
+                // What the last attempt has found says more.
+                if raised.is_none() {
+                    let (reason, what) = waiting;
+                    let seconds = WORTH_MENTIONING.as_secs();
+                    self.health.raise(reason, "", format!("{what} for {seconds} seconds"));
+                    raised = Some(reason);
                 }
+                attempt.await
             };
             let (reason, detail) = match outcome {
                 Ok(value) => {

@@ -135,12 +135,11 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
         let in_flight = InFlight(&self.metrics.store_inflight_requests);
         let mut writing =
             pin!(tokio::time::timeout(self.settings.request_timeout + GRACE, self.store.write(request)));
-        let answer = match tokio::time::timeout(WORTH_MENTIONING, &mut writing).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                trouble.holds(Retry::Timeout.as_str(), "Cosmos DB has not answered a write for five seconds");
-                writing.await
-            }
+        let answer = if let Ok(answer) = tokio::time::timeout(WORTH_MENTIONING, &mut writing).await {
+            answer
+        } else {
+            trouble.holds(Retry::Timeout.as_str(), "Cosmos DB has not answered a write for five seconds");
+            writing.await
         };
         drop(in_flight);
         let answer = answer.unwrap_or_else(|_| Answer {

@@ -49,9 +49,9 @@ impl Trouble<'_> {
         let since = *self.since.get_or_insert_with(Instant::now);
         let patience = WORTH_MENTIONING.saturating_sub(since.elapsed());
         tokio::time::sleep(patience.min(pause)).await;
-        if patience <= pause {
+        if let Some(rest) = pause.checked_sub(patience) {
             self.holds(reason, detail);
-            tokio::time::sleep(pause - patience).await;
+            tokio::time::sleep(rest).await;
         }
     }
 
@@ -118,7 +118,7 @@ mod tests {
         assert_eq!(health.conditions(), [], "short trouble is nobody's business");
         let begun = Instant::now();
         tokio::select! {
-            () = lane.pause("timeout", "408", Duration::from_secs(60)) => unreachable!(),
+            () = lane.pause("timeout", "408", Duration::from_mins(1)) => unreachable!(),
             () = tokio::time::sleep(Duration::from_millis(2)) => {}
         }
         assert!(health.is_raised("timeout", "t[0]") && begun.elapsed() < Duration::from_secs(1));

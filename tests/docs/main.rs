@@ -8,6 +8,7 @@
 mod configuration;
 mod dead_letters;
 mod document;
+mod links;
 mod metrics;
 mod operations;
 mod page;

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use crate::page::{Page, root};
 
 /// Enums whose words are reasons, and where they are.
-const ENUMS: [(&str, &str); 4] = [
+const ENUMS: [(&str, &str); 5] = [
+    ("src/kafka/contact.rs", "Obstacle"),
     ("src/core/worker/partition.rs", "Hold"),
     ("src/core/write/verdict.rs", "Pause"),
     ("src/core/write/verdict.rs", "Retry"),
@@ -66,7 +67,12 @@ fn arguments(text: &str) -> Vec<String> {
             _ => arguments.last_mut().unwrap().push(letter),
         }
     }
-    arguments.iter().map(|argument| argument.trim().to_owned()).collect()
+    // Behind a comma at the end there is none.
+    arguments
+        .iter()
+        .map(|argument| argument.trim().to_owned())
+        .filter(|argument| !argument.is_empty())
+        .collect()
 }
 
 /// The function around a place: its name, and its parameters but for `self`.
@@ -85,6 +91,12 @@ fn word(text: &str) -> Option<&str> {
     text.strip_prefix('"')?.strip_suffix('"')
 }
 
+/// The word that a constant of the same file stands for.
+fn constant<'a>(name: &str, file: &'a str) -> Option<&'a str> {
+    let (_, rest) = file.split_once(&format!("const {name}: &str = "))?;
+    word(rest.split(';').next()?)
+}
+
 fn reasons_in_code() -> BTreeSet<String> {
     let source = source();
     let mut reasons = BTreeSet::new();
@@ -94,23 +106,27 @@ fn reasons_in_code() -> BTreeSet<String> {
         let words = body.split("=> \"").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned());
         reasons.extend(words);
     }
-    // Functions, and the place of the reason among their arguments.
-    let mut functions = vec![("raise".to_owned(), 0)];
+    // Functions, how many arguments they take, and the place of the reason among them.
+    let mut functions = vec![("raise".to_owned(), 3, 0)];
     let mut done = 0;
-    while let Some((function, at)) = functions.get(done).cloned() {
+    while let Some((function, count, at)) = functions.get(done).cloned() {
         done += 1;
         for (path, text) in &source {
             for (place, call) in text.match_indices(&format!(".{function}(")) {
                 let arguments = arguments(&text[place + call.len() - 1..]);
-                let Some(argument) = arguments.get(at) else { continue };
+                if arguments.len() != count {
+                    continue;
+                }
+                let argument = &arguments[at];
                 let (around, parameters) = function_around(text, place);
-                if let Some(word) = word(argument) {
+                if let Some(word) = word(argument).or_else(|| constant(argument, text)) {
                     reasons.insert(word.to_owned());
                 } else if argument.ends_with(".as_str()") {
                     // One of the enums.
                 } else if let Some(at) = parameters.iter().position(|parameter| parameter == argument) {
-                    if !functions.contains(&(around.clone(), at)) {
-                        functions.push((around, at));
+                    let handed_on = (around, parameters.len(), at);
+                    if !functions.contains(&handed_on) {
+                        functions.push(handed_on);
                     }
                 } else {
                     // It comes with its detail, as a pair.
@@ -145,7 +161,8 @@ fn every_reason_has_a_section_and_every_section_a_reason() {
 #[test]
 fn the_reasons_are_found_in_the_source() {
     let reasons = reasons_in_code();
-    // One found directly, one of each enum, one handed on once, one handed on twice, one of a pair.
+    // One found directly, one of each enum, one handed on once, one handed on twice, one of a pair, one
+    // of a constant.
     for reason in [
         "starting",
         "out_of_range",
@@ -155,6 +172,8 @@ fn the_reasons_are_found_in_the_source() {
         "offsets_unknown",
         "throttled",
         "dead_letters_unavailable",
+        "kafka_unreachable",
+        "topic_missing",
     ] {
         assert!(reasons.contains(reason), "{reason} is not among {reasons:?}");
     }

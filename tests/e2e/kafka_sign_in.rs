@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use crate::held::{self, TOLD};
 use crate::stage::{Layout, SOON, Stage, events};
 use crate::support::guard::{self, Signal};
-use crate::support::kafka::{AUDIENCE, Listener, Record, Security, shared};
+use crate::support::kafka::{AUDIENCE, Listener, Received, Record, Security, shared};
 use crate::support::service::{Service, Setup};
 use crate::support::tokens::Endpoint;
 
@@ -88,8 +88,8 @@ fn send(stage: &Stage) {
 fn expect_all(stage: &Stage, service: &Service) {
     stage.wait_until_caught_up(service, SOON);
     assert_eq!(stage.cosmos().stats().documents(), 20);
-    let letters = stage.letters();
-    assert_eq!(letters.iter().map(|letter| letter.text()).collect::<Vec<_>>(), ["no event"]);
+    let letters: Vec<_> = stage.letters().iter().map(Received::text).collect();
+    assert_eq!(letters, ["no event"]);
     held::wait_until_ready(service, TOLD);
 }
 

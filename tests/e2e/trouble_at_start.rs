@@ -22,7 +22,9 @@ fn stage() -> Stage {
 /// drain.
 fn end_at_once(services: &[&Service]) {
     let told = Instant::now();
-    services.iter().for_each(|service| service.signal(Signal::Term));
+    for service in services {
+        service.signal(Signal::Term);
+    }
     for service in services {
         let status = service.wait_for_exit(SOON);
         let took = told.elapsed();

@@ -33,7 +33,14 @@ fn producer(sandbox: &Sandbox) -> FutureProducer {
 }
 
 fn member(sandbox: &Sandbox, group: &str) -> BaseConsumer {
-    let consumer: BaseConsumer = ClientConfig::new()
+    let consumer = client(sandbox, group);
+    consumer.subscribe(&["streaming"]).unwrap();
+    consumer
+}
+
+/// Knows the group's offsets, and does not join it.
+fn client(sandbox: &Sandbox, group: &str) -> BaseConsumer {
+    ClientConfig::new()
         .set("bootstrap.servers", sandbox.kafka_bootstrap().unwrap())
         .set("group.id", group)
         .set("partition.assignment.strategy", "cooperative-sticky")
@@ -41,9 +48,7 @@ fn member(sandbox: &Sandbox, group: &str) -> BaseConsumer {
         .set("enable.auto.commit", "false")
         .set("auto.offset.reset", "earliest")
         .create()
-        .unwrap();
-    consumer.subscribe(&["streaming"]).unwrap();
-    consumer
+        .unwrap()
 }
 
 async fn produce(sandbox: &Sandbox, count: usize) {
@@ -82,10 +87,12 @@ async fn the_topics_are_there_and_the_cluster_says_that_it_is_embedded() {
 async fn clients_stay_with_the_addresses_that_stand_before_the_brokers() {
     let sandbox = kafka(KafkaOptions { brokers: 3, ..KafkaOptions::default() }).await;
     let bootstrap: SocketAddr = sandbox.kafka_bootstrap().unwrap().parse().unwrap();
-    let own = sandbox.kafka().unwrap().with_mock(|mock| mock.bootstrap_servers()).await.unwrap();
+    let own =
+        sandbox.kafka().unwrap().with_mock(rdkafka::mocking::MockCluster::bootstrap_servers).await.unwrap();
     let client = producer(&sandbox);
     let metadata = client.client().fetch_metadata(None, LONG).unwrap();
-    let told: BTreeSet<i32> = metadata.brokers().iter().map(|broker| broker.port()).collect();
+    let told: BTreeSet<i32> =
+        metadata.brokers().iter().map(rdkafka::metadata::MetadataBroker::port).collect();
     assert_eq!(told.len(), 3, "{told:?}");
     assert!(told.contains(&i32::from(bootstrap.port())), "{told:?} without {bootstrap}");
     for port in told {
@@ -100,14 +107,14 @@ async fn clients_stay_with_the_addresses_that_stand_before_the_brokers() {
 async fn a_group_goes_on_with_a_sandbox_that_was_started_again_on_its_port() {
     let sandbox = kafka(KafkaOptions::default()).await;
     let bootstrap: SocketAddr = sandbox.kafka_bootstrap().unwrap().parse().unwrap();
-    let member = member(&sandbox, "streamproc");
+    let client = client(&sandbox, "streamproc");
     let mut place = TopicPartitionList::new();
     place.add_partition_offset("streaming", 0, Offset::Offset(7)).unwrap();
-    member.commit(&place, CommitMode::Sync).unwrap();
-    assert_eq!(committed(&member, 6), 7);
+    client.commit(&place, CommitMode::Sync).unwrap();
+    assert_eq!(committed(&client, 6), 7);
     sandbox.stop().await;
     let sandbox = kafka(KafkaOptions { port: bootstrap.port(), ..KafkaOptions::default() }).await;
-    assert_eq!(committed(&member, 6), 0, "nothing is kept, and the new one answers");
+    assert_eq!(committed(&client, 6), 0, "nothing is kept, and the new one answers");
     sandbox.stop().await;
 }
 

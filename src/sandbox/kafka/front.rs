@@ -3,9 +3,9 @@
 //! The mock's brokers listen on ports of their own choosing and name them in their answers. A front
 //! listens for each broker, hands everything on, and changes two things on the way:
 //!
-//! - in the answers that name brokers (Metadata, FindCoordinator) a broker's port becomes its front's.
+//! - in the answers that name brokers (`Metadata`, `FindCoordinator`) a broker's port becomes its front's.
 //!   Both are four bytes, so nothing else in the answer moves;
-//! - a request for ApiVersions above version 2 is answered here, with "not that version, but these",
+//! - a request for `ApiVersions` above version 2 is answered here, with "not that version, but these",
 //!   as the protocol has it (KIP-511). The mock's own answer to it is malformed (a FIXME in
 //!   `rdkafka_mock_handlers.c`, librdkafka 2.12.1): Apache Kafka's clients for Java read a throttle of
 //!   twenty minutes out of it and wait.
@@ -26,7 +26,7 @@ const METADATA: i16 = 3;
 const FIND_COORDINATOR: i16 = 10;
 const API_VERSIONS: i16 = 18;
 
-/// The newest ApiVersions that the mock answers as the protocol has it.
+/// The newest `ApiVersions` that the mock answers as the protocol has it.
 const NEWEST_API_VERSIONS: i16 = 2;
 const UNSUPPORTED_VERSION: i16 = 35;
 
@@ -168,7 +168,7 @@ async fn hand_on(
     if handed_on == bytes { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
-/// The answer to a request for ApiVersions of a version that is not known here, in the form of version
+/// The answer to a request for `ApiVersions` of a version that is not known here, in the form of version
 /// 0, which every client reads: which versions are.
 fn other_versions(number: i32) -> Vec<u8> {
     let mut body = number.to_be_bytes().to_vec();
