@@ -23,11 +23,12 @@ use crate::verifier::{self, Expectations, Selection};
 const EXAMPLES: &str = "\
 Nothing is installed, nothing is kept: the Kafka and the Cosmos DB are embedded in this process (`streamproc \
 sandbox` runs them alone). It takes some seconds more than --duration. Exit status 0 only if every assertion \
-holds.
+holds, that of the rate too: nine tenths of --rate, which this machine has to generate, keep in memory and store all \
+at once.
 
 Examples:
   streamproc demo
-  streamproc demo --rate 5000 --duration 10s --devices 100";
+  streamproc demo --rate 500 --duration 1m --devices 100";
 
 /// The sample's question.
 const QUESTION: &str = "SELECT * FROM c WHERE c.type = 'CO2'";

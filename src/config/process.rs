@@ -50,8 +50,8 @@ pub enum Oversize {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Shutdown {
-    /// How long writes in flight may take once the process is asked to stop or a partition is
-    /// given away. Keep it below the pod's grace period.
+    /// How long a partition may take to end its writes and to commit, once the process is asked to
+    /// stop or the group asks the partition back. Keep it below the pod's grace period.
     #[serde(default = "defaults::shutdown_timeout")]
     pub timeout: Span,
 }

@@ -92,10 +92,11 @@ fn every_test_that_the_architecture_names_exists() {
             }
         }
     }
-    // A sentence has at least four words; nothing else in these pages is written so.
+    // A sentence has more than four words; of what else these pages name, only librdkafka's functions do.
     let is_sentence = |word: &&str| {
         word.chars().all(|letter| letter.is_ascii_lowercase() || letter == '_')
             && word.split('_').filter(|part| !part.is_empty()).count() > 4
+            && !word.starts_with("rd_kafka_")
     };
     let mut named = 0;
     let mut missing = Vec::new();

@@ -67,7 +67,12 @@ fn arguments(text: &str) -> Vec<String> {
             _ => arguments.last_mut().unwrap().push(letter),
         }
     }
-    arguments.iter().map(|argument| argument.trim().to_owned()).collect()
+    // Behind a comma at the end there is none.
+    arguments
+        .iter()
+        .map(|argument| argument.trim().to_owned())
+        .filter(|argument| !argument.is_empty())
+        .collect()
 }
 
 /// The function around a place: its name, and its parameters but for `self`.
@@ -101,23 +106,27 @@ fn reasons_in_code() -> BTreeSet<String> {
         let words = body.split("=> \"").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned());
         reasons.extend(words);
     }
-    // Functions, and the place of the reason among their arguments.
-    let mut functions = vec![("raise".to_owned(), 0)];
+    // Functions, how many arguments they take, and the place of the reason among them.
+    let mut functions = vec![("raise".to_owned(), 3, 0)];
     let mut done = 0;
-    while let Some((function, at)) = functions.get(done).cloned() {
+    while let Some((function, count, at)) = functions.get(done).cloned() {
         done += 1;
         for (path, text) in &source {
             for (place, call) in text.match_indices(&format!(".{function}(")) {
                 let arguments = arguments(&text[place + call.len() - 1..]);
-                let Some(argument) = arguments.get(at) else { continue };
+                if arguments.len() != count {
+                    continue;
+                }
+                let argument = &arguments[at];
                 let (around, parameters) = function_around(text, place);
                 if let Some(word) = word(argument).or_else(|| constant(argument, text)) {
                     reasons.insert(word.to_owned());
-                } else if argument.ends_with(".as_str()") || argument.starts_with('&') {
-                    // One of the enums; or no reason at all, but a function of the same name.
+                } else if argument.ends_with(".as_str()") {
+                    // One of the enums.
                 } else if let Some(at) = parameters.iter().position(|parameter| parameter == argument) {
-                    if !functions.contains(&(around.clone(), at)) {
-                        functions.push((around, at));
+                    let handed_on = (around, parameters.len(), at);
+                    if !functions.contains(&handed_on) {
+                        functions.push(handed_on);
                     }
                 } else {
                     // It comes with its detail, as a pair.

@@ -37,6 +37,15 @@ impl Acknowledged {
         self.lock().values().map(Vec::len).sum()
     }
 
+    /// Events that were sent at once: where Kafka put each, and which it is.
+    pub fn of(places: &[(i32, i64)], names: impl Iterator<Item = (usize, usize)>) -> Self {
+        let acknowledged = Self::default();
+        for ((partition, offset), (device, number)) in places.iter().zip(names) {
+            acknowledged.note(*partition, Sent { offset: *offset, device, number });
+        }
+        acknowledged
+    }
+
     fn note(&self, partition: i32, sent: Sent) {
         let mut partitions = self.lock();
         let partition = partitions.entry(partition).or_default();

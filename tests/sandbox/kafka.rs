@@ -33,7 +33,14 @@ fn producer(sandbox: &Sandbox) -> FutureProducer {
 }
 
 fn member(sandbox: &Sandbox, group: &str) -> BaseConsumer {
-    let consumer: BaseConsumer = ClientConfig::new()
+    let consumer = client(sandbox, group);
+    consumer.subscribe(&["streaming"]).unwrap();
+    consumer
+}
+
+/// Knows the group's offsets, and does not join it.
+fn client(sandbox: &Sandbox, group: &str) -> BaseConsumer {
+    ClientConfig::new()
         .set("bootstrap.servers", sandbox.kafka_bootstrap().unwrap())
         .set("group.id", group)
         .set("partition.assignment.strategy", "cooperative-sticky")
@@ -41,9 +48,7 @@ fn member(sandbox: &Sandbox, group: &str) -> BaseConsumer {
         .set("enable.auto.commit", "false")
         .set("auto.offset.reset", "earliest")
         .create()
-        .unwrap();
-    consumer.subscribe(&["streaming"]).unwrap();
-    consumer
+        .unwrap()
 }
 
 async fn produce(sandbox: &Sandbox, count: usize) {
@@ -102,14 +107,14 @@ async fn clients_stay_with_the_addresses_that_stand_before_the_brokers() {
 async fn a_group_goes_on_with_a_sandbox_that_was_started_again_on_its_port() {
     let sandbox = kafka(KafkaOptions::default()).await;
     let bootstrap: SocketAddr = sandbox.kafka_bootstrap().unwrap().parse().unwrap();
-    let member = member(&sandbox, "streamproc");
+    let client = client(&sandbox, "streamproc");
     let mut place = TopicPartitionList::new();
     place.add_partition_offset("streaming", 0, Offset::Offset(7)).unwrap();
-    member.commit(&place, CommitMode::Sync).unwrap();
-    assert_eq!(committed(&member, 6), 7);
+    client.commit(&place, CommitMode::Sync).unwrap();
+    assert_eq!(committed(&client, 6), 7);
     sandbox.stop().await;
     let sandbox = kafka(KafkaOptions { port: bootstrap.port(), ..KafkaOptions::default() }).await;
-    assert_eq!(committed(&member, 6), 0, "nothing is kept, and the new one answers");
+    assert_eq!(committed(&client, 6), 0, "nothing is kept, and the new one answers");
     sandbox.stop().await;
 }
 

@@ -1,4 +1,5 @@
-//! How often each document was written: for tests that ask whether work was done twice.
+//! How often each document was written, and with which bytes: for tests that ask whether work was done
+//! twice, and whether a number is sent as it came (a store keeps doubles, so what is stored cannot tell).
 //!
 //! Kept only when asked for, because it grows with the documents.
 
@@ -7,18 +8,28 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use axum::http::StatusCode;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::call::{Call, Kind};
 use super::emulator::Answer;
 
 /// Writes by partition key and id. A write is in here before its answer goes out.
 #[derive(Debug, Default)]
-pub struct Journal(Mutex<HashMap<String, HashMap<String, u32>>>);
+pub struct Journal(Mutex<Documents>);
+
+/// By partition key and id.
+type Documents = HashMap<String, HashMap<String, Written>>;
+
+#[derive(Debug, Default)]
+struct Written {
+    times: u32,
+    last: Box<str>,
+}
 
 #[derive(Deserialize)]
-struct Operation {
-    #[serde(rename = "resourceBody")]
-    document: Document,
+struct Operation<'a> {
+    #[serde(rename = "resourceBody", borrow)]
+    document: &'a RawValue,
 }
 
 #[derive(Deserialize)]
@@ -29,7 +40,12 @@ struct Document {
 impl Journal {
     /// How often a document was written; the partition key as the header has it, `["device-1"]`.
     pub fn times(&self, partition_key: &str, id: &str) -> u32 {
-        self.lock().get(partition_key).and_then(|documents| documents.get(id)).copied().unwrap_or(0)
+        self.lock().get(partition_key).and_then(|documents| documents.get(id)).map_or(0, |found| found.times)
+    }
+
+    /// A document as it was sent the last time.
+    pub fn body(&self, partition_key: &str, id: &str) -> Option<Box<str>> {
+        self.lock().get(partition_key)?.get(id).map(|found| found.last.clone())
     }
 
     /// How many different documents were written.
@@ -39,7 +55,7 @@ impl Journal {
 
     /// How often any document was written.
     pub fn writes(&self) -> u64 {
-        self.lock().values().flat_map(HashMap::values).map(|times| u64::from(*times)).sum()
+        self.lock().values().flat_map(HashMap::values).map(|written| u64::from(written.times)).sum()
     }
 
     /// How many writes were repetitions.
@@ -50,26 +66,28 @@ impl Journal {
     /// Notes what a request wrote.
     pub(super) fn note(&self, call: &Call, answer: &Answer) {
         let Some(key) = call.partition_key().filter(|_| answer.status.is_success()) else { return };
-        let ids: Vec<String> = match call.kind {
-            Kind::Create | Kind::Upsert | Kind::Replace => serde_json::from_slice::<Document>(&call.body)
-                .map(|document| document.id)
-                .into_iter()
-                .collect(),
+        let bodies: Vec<&RawValue> = match call.kind {
+            Kind::Create | Kind::Upsert | Kind::Replace => {
+                serde_json::from_slice(&call.body).into_iter().collect()
+            }
             // Anything but 200 is a batch of which nothing was done.
             Kind::Batch if answer.status == StatusCode::OK => {
-                let operations: Vec<Operation> = serde_json::from_slice(&call.body).unwrap_or_default();
-                operations.into_iter().map(|operation| operation.document.id).collect()
+                let operations: Vec<Operation<'_>> = serde_json::from_slice(&call.body).unwrap_or_default();
+                operations.into_iter().map(|operation| operation.document).collect()
             }
             _ => return,
         };
         let mut journal = self.lock();
         let documents = journal.entry(key.to_owned()).or_default();
-        for id in ids {
-            *documents.entry(id).or_default() += 1;
+        for body in bodies.into_iter().map(RawValue::get) {
+            let Ok(Document { id }) = serde_json::from_str(body) else { continue };
+            let written = documents.entry(id).or_default();
+            written.times += 1;
+            written.last = body.into();
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, HashMap<String, u32>>> {
+    fn lock(&self) -> MutexGuard<'_, Documents> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

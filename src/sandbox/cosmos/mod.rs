@@ -212,7 +212,7 @@ impl EmbeddedCosmos {
         &self.service.faults
     }
 
-    /// How often each document was written, if [`CosmosOptions::journal`] asked for it.
+    /// How often and as what each document was written, if [`CosmosOptions::journal`] asked for it.
     #[doc(hidden)]
     pub fn journal(&self) -> Option<Arc<Journal>> {
         self.service.journal.clone()

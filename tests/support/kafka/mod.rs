@@ -6,6 +6,7 @@
 
 mod admin;
 mod archive;
+mod members;
 mod node;
 mod records;
 mod security;
