@@ -169,7 +169,9 @@ fn what_was_read_before_it_expired_is_stored_before_the_partition_is_held_or_goe
         transaction.begin();
         transaction.send(&stage.topic, &[Record::new("void").to(0)]);
         send(&stage, 15..100);
-        let service = policy(&stage, name);
+        // A second worker would ask for the partition in between, and a hand-over leaves what is throttled.
+        let on_out_of_range = format!("on_out_of_range = {name:?}");
+        let service = stage.service(&[("kafka", &on_out_of_range), ("kafka", "workers = 1")]);
         wait_for_metric(&service, "streamproc_events_consumed_total", &["partition=\"0\""], 15.0);
         // Offset 15 is the transaction's; the event that was sent as number 89 lies at offset 90.
         stage.cluster.delete_records(&stage.topic, 0, 90);
