@@ -215,12 +215,16 @@ async fn sample_query(config: &Config) -> Result<()> {
     Ok(())
 }
 
-/// A document that fits a screen; somebody who pipes it wants all of it.
+/// A document that fits a screen, and what is of interest in it; somebody who pipes it wants all of it.
 fn shortened(document: &str) -> String {
-    const WIDEST: usize = 200;
-    match document.char_indices().nth(WIDEST) {
-        Some((end, _)) if stdout().is_terminal() => format!("{}…", &document[..end]),
-        _ => document.to_owned(),
+    const WIDEST: usize = 240;
+    if !stdout().is_terminal() {
+        return document.to_owned();
+    }
+    let shown = super::query::without_bookkeeping(document).unwrap_or_else(|_| document.to_owned());
+    match shown.char_indices().nth(WIDEST) {
+        Some((end, _)) => format!("{}…", &shown[..end]),
+        None => shown,
     }
 }
 

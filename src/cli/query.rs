@@ -163,6 +163,14 @@ impl Documents {
     }
 }
 
+/// A document without what the store has added, for somebody who looks at it.
+pub(super) fn without_bookkeeping(document: &str) -> serde_json::Result<String> {
+    let Row(fields) = serde_json::from_str(document)?;
+    let fields = fields.into_iter().filter(|(name, _)| !BOOKKEEPING.contains(&name.as_str()));
+    let members: Vec<_> = fields.map(|(name, value)| format!("{}:{value}", Value::from(name))).collect();
+    Ok(format!("{{{}}}", members.join(",")))
+}
+
 /// The fields of one document, in their order: a `Map` would sort them.
 #[derive(Default)]
 struct Row(Vec<(String, Value)>);
@@ -240,6 +248,13 @@ mod tests {
         let text = documents.table().to_string();
         assert!(text.contains(r#"{"x":[1,2]}"#), "{text}");
         assert!(!text.contains("_rid"), "{text}");
+    }
+
+    #[test]
+    fn a_document_keeps_the_order_of_its_own_fields_when_bookkeeping_is_left_out() {
+        let shown =
+            without_bookkeeping(r#"{"_etag":"x","b":{"z":1,"y":"\""},"_rid":"r","a":[1.5]}"#).unwrap();
+        assert_eq!(shown, r#"{"b":{"y":"\"","z":1},"a":[1.5]}"#);
     }
 
     #[test]

@@ -56,11 +56,6 @@ impl Ledger {
         Ok(())
     }
 
-    /// Goes on reading further ahead: what lies between is left out.
-    pub fn jump(&mut self, to: Offset) {
-        self.position = self.position.max(to);
-    }
-
     /// Notes how records ended. One that is not open (settled before, or never observed) is ignored.
     pub fn settle(&mut self, settlements: &[Settlement]) {
         for settlement in settlements {

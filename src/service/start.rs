@@ -191,7 +191,14 @@ impl Parts {
         let topic = &self.config.dead_letter.topic;
         let waiting = format!("no answer from Kafka about the topic {topic}");
         let found = self.until(verify, ("dead_letters_unavailable", &waiting)).await;
-        tracing::info!(topic, ?found, "the dead-letter topic is ready");
+        tracing::info!(
+            topic,
+            partitions = found.partitions,
+            largest_record = found.largest_record,
+            retention_millis = found.retention_millis,
+            may_write = if found.writable { "yes" } else { "Kafka does not tell" },
+            "the dead-letter topic is ready"
+        );
         clients
     }
 

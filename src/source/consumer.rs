@@ -11,7 +11,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 
 use super::context::WorkerContext;
@@ -112,19 +112,23 @@ pub fn subscribe(
     Ok(consumer)
 }
 
-/// Makes a consumer that reads one place at a time, to see whether it can be read.
-pub fn for_probing(
+/// Makes a consumer that looks at one place of one partition, to see whether it can be read.
+pub fn for_probing<C: ConsumerContext>(
     kafka: &Kafka,
-    tokens: Option<TokenCache>,
-) -> Result<BaseConsumer<Context>, ConsumerError> {
+    max_bytes: u64,
+    context: C,
+) -> Result<BaseConsumer<C>, ConsumerError> {
     let mut config = kafka::consumer(kafka, "probe")?;
     config
         .set("enable.partition.eof", "true")
+        .set("fetch.wait.max.ms", "50")
+        // What a worker cannot unpack, a probe must not find readable.
+        .set("receive.message.max.bytes", unpacked_limit(max_bytes).to_string())
         .set("queued.max.messages.kbytes", (SMALLEST_QUEUE >> 10).to_string())
         .set("fetch.max.bytes", SMALLEST_QUEUE.to_string())
         .set("message.max.bytes", "1000")
         .set("fetch.message.max.bytes", SMALLEST_QUEUE.to_string());
-    Ok(config.create_with_context(Context::new("probe", tokens))?)
+    Ok(config.create_with_context(context)?)
 }
 
 /// Makes a consumer for questions only: offsets, limits, sizes of topics. It joins no group, and has

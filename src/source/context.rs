@@ -73,6 +73,11 @@ impl WorkerContext {
         lock(&self.last_error).clone()
     }
 
+    /// Whether the client waits for the answer to a rebalance.
+    pub fn is_rebalancing(&self) -> bool {
+        lock(&self.open).is_some()
+    }
+
     /// The rebalance that was noted last has been answered.
     pub fn answered(&self) {
         *lock(&self.open) = None;

@@ -1,8 +1,15 @@
 //! A worker's Kafka client: what the effects mean in librdkafka's words.
+//!
+//! To read on at another place, a partition is unassigned and assigned again. A seek would not do:
+//! once an offset was out of range, librdkafka (2.12) has stopped fetching the partition, and takes
+//! neither a seek nor a resume for a reason to begin again (`rd_kafka_toppar_seek`). While the group
+//! waits for the answer to a rebalance, either call would be taken for that answer; so this waits
+//! until no rebalance is open, and nothing is in the client's queue that could be one.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaResult;
@@ -17,22 +24,37 @@ use crate::source::context::assigned_of;
 /// How long a client may take to leave its group and end.
 const CLOSE_LIMIT: Duration = Duration::from_secs(3);
 
+/// How long to wait for an empty queue before a partition reads on elsewhere all the same.
+const QUIET_LIMIT: Duration = Duration::from_secs(1);
+
 /// A consumer and the threads that ask and commit through it.
 pub(super) struct Client {
     pub(super) consumer: Arc<WorkerConsumer>,
     pub(super) jobs: Jobs,
     pub(super) commits: Commits,
+    moves: Moves,
+}
+
+/// Partitions that are to read on elsewhere.
+#[derive(Default)]
+struct Moves {
+    to: BTreeMap<TopicPartition, Offset>,
+    since: Option<Instant>,
 }
 
 impl Client {
+    pub(super) fn new(consumer: Arc<WorkerConsumer>, jobs: Jobs, commits: Commits) -> Self {
+        Self { consumer, jobs, commits, moves: Moves::default() }
+    }
+
     /// Answers an assignment: an empty one is an answer too.
-    pub(super) fn accept(&self) -> KafkaResult<()> {
+    pub(super) fn accept(&mut self) -> KafkaResult<()> {
         self.consumer.context().answered();
         self.consumer.incremental_assign(&TopicPartitionList::new())
     }
 
     /// Begins to read partitions.
-    pub(super) fn assign(&self, partitions: &[(TopicPartition, Offset)]) -> KafkaResult<()> {
+    pub(super) fn assign(&mut self, partitions: &[(TopicPartition, Offset)]) -> KafkaResult<()> {
         if self.consumer.assignment_lost() {
             // The revocation is on its way. To assign now would make it look like an ordinary one.
             return Ok(());
@@ -47,12 +69,14 @@ impl Client {
     }
 
     /// Gives partitions back to the group.
-    pub(super) fn unassign(&self, partitions: &[TopicPartition]) -> KafkaResult<()> {
+    pub(super) fn unassign(&mut self, partitions: &[TopicPartition]) -> KafkaResult<()> {
+        self.moves.to.retain(|name, _| !partitions.contains(name));
         self.consumer.context().answered();
         self.consumer.incremental_unassign(&assigned_of(&self.consumer, &list_of(partitions))?)
     }
 
-    pub(super) fn pause(&self, partition: &TopicPartition) -> KafkaResult<()> {
+    pub(super) fn pause(&mut self, partition: &TopicPartition) -> KafkaResult<()> {
+        self.moves.to.remove(partition);
         self.consumer.pause(&list_of([partition]))
     }
 
@@ -60,18 +84,41 @@ impl Client {
         self.consumer.resume(&list_of([partition]))
     }
 
-    /// Reads a partition from another place, without waiting for the client to have done so.
-    pub(super) fn seek_and_resume(&self, partition: &TopicPartition, to: Offset) -> KafkaResult<()> {
+    /// Reads a partition from another place, before long. Nothing comes of it until then: a pause
+    /// makes the client drop what it has fetched, at once.
+    pub(super) fn read_from(&mut self, partition: &TopicPartition, to: Offset) -> KafkaResult<()> {
+        self.pause(partition)?;
+        self.moves.to.insert(partition.clone(), to);
+        self.moves.since.get_or_insert_with(Instant::now);
+        Ok(())
+    }
+
+    /// Does that, if now is a time for it. `is_quiet` says that the client's queue was just empty.
+    pub(super) fn move_on(&mut self, is_quiet: bool) -> KafkaResult<()> {
+        let Some(since) = self.moves.since else { return Ok(()) };
+        if self.consumer.context().is_rebalancing() || (!is_quiet && since.elapsed() < QUIET_LIMIT) {
+            return Ok(());
+        }
+        let moves = std::mem::take(&mut self.moves).to;
+        if moves.is_empty() || self.consumer.assignment_lost() {
+            return Ok(());
+        }
         let mut list = TopicPartitionList::new();
-        list.add_partition_offset(&partition.topic, partition.partition, KafkaOffset::Offset(to.0))?;
-        self.consumer.seek_partitions(list, Duration::ZERO)?;
-        self.resume(partition)
+        let present = self.consumer.assignment()?;
+        for (name, to) in &moves {
+            if present.find_partition(&name.topic, name.partition).is_some() {
+                list.add_partition_offset(&name.topic, name.partition, KafkaOffset::Offset(to.0))?;
+            }
+        }
+        self.consumer.incremental_unassign(&list)?;
+        self.consumer.incremental_assign(&list)?;
+        self.consumer.resume(&list)
     }
 
     /// Leaves the group and ends the client, within a time limit: a broker that does not answer must
     /// not keep the process from ending.
     pub(super) fn close(self) {
-        let Self { consumer, jobs, commits } = self;
+        let Self { consumer, jobs, commits, moves: _ } = self;
         consumer.context().close(&consumer);
         let (ended, wait) = mpsc::channel::<()>();
         let closing = std::thread::Builder::new().name("kafka-close".into()).spawn(move || {

@@ -11,11 +11,11 @@ use std::time::Duration;
 use super::inbox::Outside;
 use super::settings::Settings;
 use crate::core::kafka::{Epoch, Offset, TopicPartition};
-use crate::core::worker::{Input, Probed};
+use crate::core::worker::{Input, Probed, Stretch};
 use crate::observe::health::Health;
-use crate::source::consumer::{self, WorkerConsumer};
+use crate::source::consumer::WorkerConsumer;
 use crate::source::lookup::{Lookup, LookupError};
-use crate::source::probe::probe;
+use crate::source::probe::{Means, probe};
 
 /// How soon a question that got no answer is asked again.
 const AGAIN: Duration = Duration::from_millis(500);
@@ -27,8 +27,8 @@ pub(super) enum Job {
     Starts(Vec<(TopicPartition, Epoch)>, Vec<TopicPartition>),
     /// What are the limits of these?
     Ranges(Vec<(TopicPartition, Epoch, Offset)>),
-    /// Can these places be read?
-    Probes(Vec<(TopicPartition, Epoch, Offset)>),
+    /// Can these be read?
+    Probes(Vec<(TopicPartition, Epoch, Stretch)>),
 }
 
 /// The thread that asks. Dropped, it ends by itself once the question on its way is answered.
@@ -78,7 +78,7 @@ struct Open {
     starts: BTreeMap<TopicPartition, Epoch>,
     owned: Vec<TopicPartition>,
     ranges: BTreeMap<TopicPartition, (Epoch, Offset)>,
-    probes: Vec<(TopicPartition, Epoch, Offset)>,
+    probes: Vec<(TopicPartition, Epoch, Stretch)>,
 }
 
 impl Open {
@@ -92,7 +92,7 @@ impl Open {
             Job::Ranges(wanted) => {
                 self.ranges.extend(wanted.into_iter().map(|(name, epoch, at)| (name, (epoch, at))));
             }
-            Job::Probes(places) => self.probes.extend(places),
+            Job::Probes(stretches) => self.probes.extend(stretches),
         }
     }
 
@@ -149,22 +149,16 @@ impl Asker {
         }
     }
 
-    fn probe(&self, places: Vec<(TopicPartition, Epoch, Offset)>) -> Vec<Probed> {
-        let consumer = match consumer::for_probing(&self.settings.kafka, self.settings.tokens.clone()) {
-            Ok(consumer) => consumer,
-            Err(error) => {
-                tracing::warn!(%error, "no place can be probed");
-                return Vec::new();
-            }
-        };
-        places
-            .into_iter()
-            .map(|(partition, epoch, place)| {
-                let finding = probe(&consumer, &partition, place);
-                tracing::info!(%partition, %place, ?finding, "probed a place that the Kafka client passed over");
-                Probed { partition, epoch, place, finding }
-            })
-            .collect()
+    fn probe(&self, stretches: Vec<(TopicPartition, Epoch, Stretch)>) -> Vec<Probed> {
+        let Settings { kafka, max_bytes, tokens, .. } = &*self.settings;
+        let means = Means { kafka, max_bytes: *max_bytes, tokens: tokens.as_ref() };
+        let probed = stretches.into_iter().map(|(partition, epoch, stretch)| {
+            let finding = probe(means, &partition, stretch);
+            let Stretch { from, to } = stretch;
+            tracing::info!(%partition, %from, %to, ?finding, "probed what the Kafka client may not be able to read");
+            Probed { partition, epoch, stretch, finding }
+        });
+        probed.collect()
     }
 
     fn mention(&self, reason: &'static str, problem: Option<&LookupError>) {

@@ -103,6 +103,7 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
                 Appetite::Wait(_) => false,
             };
             self.perform(outside);
+            self.must_do("read on elsewhere", |client| client.move_on(!busy && appetite == Appetite::Hungry));
             if !busy && !self.done {
                 let now = Instant::now();
                 let mut until = self.machine.wake_at(now);
@@ -172,7 +173,7 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
             self.place.clone(),
         )
         .map_err(|error| error.to_string())?;
-        Ok(Client { consumer, jobs, commits })
+        Ok(Client::new(consumer, jobs, commits))
     }
 
     /// Takes records and notices from the client. Gives whether there may be more at once.
@@ -342,7 +343,7 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
                 self.ask(Job::Starts(wanted, owned));
             }
             Effect::ReadRange(wanted) => self.ask(Job::Ranges(wanted)),
-            Effect::Probe(places) => self.ask(Job::Probes(places)),
+            Effect::Probe(stretches) => self.ask(Job::Probes(stretches)),
             Effect::Accept => {
                 self.must_do("accept an assignment", Client::accept);
                 self.tell_owned();
@@ -362,7 +363,7 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
             Effect::Pause(name) => drop(self.tell("pause", |client| client.pause(&name))),
             Effect::Resume(name) => drop(self.tell("resume", |client| client.resume(&name))),
             Effect::SeekAndResume(name, to) => {
-                drop(self.tell("seek", |client| client.seek_and_resume(&name, to)));
+                self.must_do("read from elsewhere", |client| client.read_from(&name, to));
             }
             Effect::Held(name, hold) => {
                 self.shared.health.raise(hold.as_str(), name.to_string(), hold.to_string());
@@ -407,8 +408,8 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
         }
     }
 
-    fn tell(&self, what: &str, act: impl FnOnce(&Client) -> KafkaResult<()>) -> KafkaResult<()> {
-        let told = self.client.as_ref().map_or(Ok(()), act);
+    fn tell(&mut self, what: &str, act: impl FnOnce(&mut Client) -> KafkaResult<()>) -> KafkaResult<()> {
+        let told = self.client.as_mut().map_or(Ok(()), act);
         if let Err(error) = &told {
             tracing::warn!(worker = self.place, %error, "the Kafka client refuses to {what}");
         }
@@ -416,7 +417,7 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
     }
 
     /// A client that refuses this is in a state that nobody here knows: a new one is in a known one.
-    fn must_do(&mut self, what: &str, act: impl FnOnce(&Client) -> KafkaResult<()>) {
+    fn must_do(&mut self, what: &str, act: impl FnOnce(&mut Client) -> KafkaResult<()>) {
         if self.tell(what, act).is_err() {
             self.replace_client();
         }

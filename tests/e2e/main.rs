@@ -6,8 +6,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod bad_events;
+mod corrupt;
 mod cosmos_sign_in;
 mod flow;
+mod gaps;
 mod guarded;
 mod harness_smoke;
 mod held;
@@ -20,9 +23,12 @@ mod kills;
 mod main_job;
 mod members;
 mod memory;
+mod oddities;
 mod rebalances;
+mod says;
 mod sign_in_smoke;
 mod stage;
+mod starts;
 #[path = "../support/mod.rs"]
 mod support;
 mod trouble_at_start;

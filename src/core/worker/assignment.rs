@@ -39,10 +39,13 @@ impl Worker {
         let (was_held, was_out_of_range) = match &partition.phase {
             Phase::Starting { .. } => (false, false),
             Phase::Held { hold, .. } => (true, matches!(hold, Hold::OutOfRange { .. })),
-            Phase::Reading | Phase::HandingOver(_) => return,
+            Phase::Reading | Phase::Leaping(_) | Phase::Stopping(_) | Phase::HandingOver(_) => return,
         };
         match at {
-            // If it was held, it was repaired: an operator set its offset, a replica healed.
+            // Nobody has set an offset. That the topic holds this one by now is no repair: it has been
+            // cut off or made anew, and grown again with other records.
+            Begin::At(offset) if partition.is_held_for_want_of(offset) => return,
+            // If it was held, it was repaired: an operator set its offset.
             Begin::At(offset) => self.restart(name, offset, Some(offset)),
             Begin::Jump { to, lost } => {
                 if !was_out_of_range {
@@ -114,7 +117,6 @@ impl Worker {
         self.effects.retain(|effect| !effect.is_for_client());
         self.wanted_back = None;
         self.commits.forget();
-        self.probing = false;
     }
 
     fn drop_partition(&mut self, name: &TopicPartition) {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Worker;
-use super::io::Effect;
-use super::partition::{Hold, Partition, Phase};
+use super::io::{Effect, Stretch};
+use super::partition::{Hold, Leap, Partition, Phase};
 use crate::core::kafka::TopicPartition;
 
 impl Worker {
@@ -56,6 +56,41 @@ impl Worker {
         self.effects.extend(batches);
     }
 
+    /// Holds partitions, or lets them read on elsewhere, once nothing of what they read is left to be
+    /// written.
+    pub(super) fn leap_or_hold(&mut self, now: Instant) {
+        let recheck_at = now + self.settings.recheck;
+        let ready: Vec<_> = self
+            .partitions()
+            .filter(|(_, partition)| partition.is_written())
+            .filter_map(|(name, partition)| Some((name, partition.leaps_or_stops_at()?)))
+            .collect();
+        for (name, from) in ready {
+            let Some(partition) = self.partition_mut(&name) else { continue };
+            let (frontier, committed) = (partition.ledger.frontier(), partition.committed);
+            if frontier < from {
+                // Whoever wrote it broke down, or it is in doubt whether all of it was read.
+                self.restart(&name, frontier, committed);
+                continue;
+            }
+            match &partition.phase {
+                Phase::Leaping(Leap { to, policy, .. }) => {
+                    let (to, policy) = (*to, *policy);
+                    let count = u64::try_from(to.0 - from.0).unwrap_or(0);
+                    self.effects.extend((count > 0).then(|| Effect::Skipped(name.clone(), policy, count)));
+                    // The place itself is committed before long.
+                    self.restart(&name, to, None);
+                }
+                Phase::Stopping(hold) if partition.is_at_rest() => {
+                    let hold = hold.clone();
+                    partition.hold(hold.clone(), recheck_at);
+                    self.effects.push(Effect::Held(name, hold));
+                }
+                _ => {}
+            }
+        }
+    }
+
     pub(super) fn recheck_held(&mut self, now: Instant) {
         let settings = self.settings.clone();
         let mut starts = Vec::new();
@@ -71,9 +106,11 @@ impl Worker {
                 }
                 let name = TopicPartition { topic: Arc::clone(topic), partition: *number };
                 match hold {
-                    _ if !at_rest => continue,
-                    Hold::Corrupt { at } => probes.push((name, partition.epoch, *at)),
-                    _ => starts.push((name, partition.epoch)),
+                    Hold::Corrupt { at } => {
+                        probes.push((name, partition.epoch, Stretch { from: *at, to: *at }));
+                    }
+                    _ if at_rest => starts.push((name, partition.epoch)),
+                    _ => continue,
                 }
                 let unknown = matches!(hold, Hold::UnknownStart);
                 *recheck_at = now + if unknown { settings.recheck_unknown_start } else { settings.recheck };
@@ -88,27 +125,18 @@ impl Worker {
     }
 
     pub(super) fn probe_doubts(&mut self, now: Instant) {
-        if self.probing {
-            return;
-        }
-        let reprobe = now + self.settings.reprobe;
         let mut wanted = Vec::new();
         for (topic, partitions) in &mut self.topics {
             for (number, partition) in partitions {
-                let due = partition.reprobe_at.is_some_and(|at| now >= at);
-                if !due || !matches!(partition.phase, Phase::Reading) {
-                    continue;
-                }
-                partition.reprobe_at = (!partition.doubts.is_empty()).then_some(reprobe);
-                let name = TopicPartition { topic: Arc::clone(topic), partition: *number };
-                for doubt in &mut partition.doubts {
-                    doubt.renewed = false;
-                    wanted.push((name.clone(), partition.epoch, doubt.place));
+                let name = || TopicPartition { topic: Arc::clone(topic), partition: *number };
+                if matches!(partition.phase, Phase::Reading)
+                    && let Some(stretch) = partition.probe_now(now)
+                {
+                    wanted.push((name(), partition.epoch, stretch));
                 }
             }
         }
         if !wanted.is_empty() {
-            self.probing = true;
             self.effects.push(Effect::Probe(wanted));
         }
     }

@@ -48,9 +48,9 @@ pub enum Input {
         /// For each partition of it.
         answers: Vec<(TopicPartition, Offset, CommitOutcome)>,
     },
-    /// The client reported something it could not read, and went on behind it. It does not say where.
+    /// The client reported something it could not read. It does not say where.
     Unreadable,
-    /// Doubtful places were probed.
+    /// Doubtful stretches were probed.
     Probed(Vec<Probed>),
     /// The client stopped fetching a partition because its offset does not exist. It does not say which.
     OffsetGone,
@@ -89,32 +89,42 @@ pub enum CommitOutcome {
     Refused,
 }
 
+/// From a place on, up to and including the first record at or behind another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stretch {
+    /// From here.
+    pub from: Offset,
+    /// To here.
+    pub to: Offset,
+}
+
 /// What a probe found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finding {
-    /// Records from there on can be read.
-    Readable {
-        /// The first of them, unless the partition ends there.
-        first: Option<Offset>,
-    },
-    /// Records from there on cannot be read; reading works again at `resumes_at`, if that is known.
+    /// Every record of the stretch can be read.
+    Readable,
+    /// Records cannot be read.
     Unreadable {
-        /// The first offset that can be read again.
+        /// From here on.
+        at: Offset,
+        /// The first place from which on reading works again, if that could be found out.
         resumes_at: Option<Offset>,
     },
+    /// Where it begins does not exist in the topic.
+    Gone,
     /// It could not be found out.
     Unknown,
 }
 
-/// A doubtful place and what a probe found there.
+/// A doubtful stretch and what a probe found there.
 #[derive(Clone, Debug)]
 pub struct Probed {
     /// Which partition.
     pub partition: TopicPartition,
     /// In which assignment.
     pub epoch: Epoch,
-    /// The place that was in doubt.
-    pub place: Offset,
+    /// What was in doubt.
+    pub stretch: Stretch,
     /// What was found.
     pub finding: Finding,
 }
@@ -159,8 +169,8 @@ pub enum Effect {
     Abandon(TopicPartition, Epoch),
     /// Commit these offsets; answered by [`Input::Committed`]. There is no other commit before that.
     Commit(CommitNumber, Vec<(TopicPartition, Offset)>),
-    /// Find out whether the partition is readable from there; answered by [`Input::Probed`].
-    Probe(Vec<(TopicPartition, Epoch, Offset)>),
+    /// Find out whether these can be read; answered by [`Input::Probed`].
+    Probe(Vec<(TopicPartition, Epoch, Stretch)>),
     /// Read the limits of these, which are read from these offsets on; answered by [`Input::Ranges`].
     ReadRange(Vec<(TopicPartition, Epoch, Offset)>),
     /// The partition is held, for everybody to see.

@@ -8,9 +8,12 @@
 //! The life of a partition:
 //!
 //! ```text
-//!  Assigned ──> Starting ──found──> Reading <──repaired──> Held (out of range, corrupt, no offset)
-//!                                     │ revoked, drained
-//!                                     v
+//!  Assigned ──> Starting ──found──> Reading ──> Held (out of range, corrupt, no offset)
+//!                                   │   ^ │        │ repaired
+//!                                   │   │ └─jumps─>v
+//!                                   │   └─────── Leaping (until what was read is written)
+//!                                   │ revoked, drained
+//!                                   v
 //!                                HandingOver ──settled and committed, or time is up──> gone
 //! ```
 //!
@@ -23,6 +26,8 @@
 //!   below the last one, and never above an unsettled record;
 //! - a partition has at most one micro-batch being written and one filling, and the next starts
 //!   only when the one before has ended;
+//! - what was read is written before a partition reads on at a later place, because Kafka may not
+//!   have it any more;
 //! - a revoked partition is unassigned only after its writes have ended or were abandoned, and what
 //!   is settled was committed or the time for it is over.
 
@@ -42,9 +47,9 @@ use std::time::Instant;
 
 pub use self::commits::CommitNumber;
 use self::commits::Commits;
-pub use self::io::{Begin, CommitOutcome, Effect, Finding, Input, Probed, Range, Standing};
-use self::partition::Partition;
+pub use self::io::{Begin, CommitOutcome, Effect, Finding, Input, Probed, Range, Standing, Stretch};
 pub use self::partition::{Batch, Hold};
+use self::partition::{Partition, Phase};
 pub use self::settings::{Appetite, OutOfRangePolicy, Settings};
 use super::budget::Budget;
 use super::kafka::{Epoch, TopicPartition};
@@ -60,7 +65,6 @@ pub struct Worker {
     commits: Commits,
     /// What the group wants back. It is answered once all of it is handed over.
     wanted_back: Option<Vec<TopicPartition>>,
-    probing: bool,
     draining: bool,
     drained: bool,
     effects: Vec<Effect>,
@@ -76,7 +80,6 @@ impl Worker {
             next_epoch: 0,
             commits: Commits::default(),
             wanted_back: None,
-            probing: false,
             draining: false,
             drained: false,
             effects: Vec::new(),
@@ -98,9 +101,14 @@ impl Worker {
             Input::Ended { partition, epoch } => self.ended(&partition, epoch, now),
             Input::Committed { number, answers } => self.committed(number, &answers, now),
             Input::Unreadable => self.unreadable(now),
-            Input::Probed(findings) => self.probed(&findings, now),
-            Input::OffsetGone => self.offset_gone(),
-            Input::Ranges(ranges) => self.ranges(&ranges, now),
+            Input::Probed(findings) => findings.iter().for_each(|probed| self.probed(probed, now)),
+            Input::OffsetGone => {
+                let reading = self.reading();
+                let asked = reading.map(|(name, reads)| (name, reads.epoch, reads.ledger.position()));
+                let wanted = asked.collect();
+                self.effects.push(Effect::ReadRange(wanted));
+            }
+            Input::Ranges(ranges) => self.ranges(&ranges),
             Input::Drain => self.drain(now),
             Input::ClientLost => self.client_lost(),
         }
@@ -118,6 +126,7 @@ impl Worker {
         self.mention_slow_starts(now);
         self.assign_found();
         self.cut_batches(now);
+        self.leap_or_hold(now);
         self.recheck_held(now);
         self.probe_doubts(now);
         self.end_hand_over_in_time(now);
@@ -179,6 +188,10 @@ impl Worker {
                 (TopicPartition { topic: Arc::clone(topic), partition: *number }, partition)
             })
         })
+    }
+
+    fn reading(&self) -> impl Iterator<Item = (TopicPartition, &Partition)> {
+        self.partitions().filter(|(_, partition)| matches!(partition.phase, Phase::Reading))
     }
 
     fn partition(&self, name: &TopicPartition) -> Option<&Partition> {

@@ -3,12 +3,14 @@
 use std::fmt;
 use std::time::Instant;
 
+use super::io::Stretch;
 use super::settings::Settings;
 use super::{Standing, TopicPartition};
 use crate::core::budget::{Budget, Charge, Room};
 use crate::core::kafka::{Epoch, Offset};
 use crate::core::ledger::Ledger;
 use crate::core::records::{RawRecord, Records};
+use crate::core::settled::Policy;
 
 /// Bytes are taken from the budget in steps of this size, so that not every record asks for a lock.
 const CHARGE_STEP: usize = 32 << 10;
@@ -78,10 +80,39 @@ impl fmt::Display for Hold {
 
 #[derive(Debug)]
 pub(super) enum Phase {
-    Starting { since: Instant },
+    Starting {
+        since: Instant,
+    },
     Reading,
-    Held { hold: Hold, recheck_at: Instant },
+    /// Nothing more is read. What was read is written: Kafka may not have it any more.
+    Held {
+        hold: Hold,
+        recheck_at: Instant,
+    },
+    /// The same until all of that has ended; then reading goes on elsewhere.
+    Leaping(Leap),
+    /// The same until all of that has ended and is committed; then it is held, because an offset does
+    /// not exist. From then on the offset is an operator's to set, who must not be overwritten.
+    Stopping(Hold),
     HandingOver(TimeLimits),
+}
+
+/// Where a partition is about to read on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Leap {
+    /// Everything before this place must have ended.
+    pub(super) from: Offset,
+    pub(super) to: Offset,
+    /// Why what lies between is left out.
+    pub(super) policy: Policy,
+}
+
+/// What the client may have met and could not read, and has perhaps passed over.
+#[derive(Clone, Copy, Debug)]
+struct Doubt {
+    stretch: Stretch,
+    /// When to probe it; none while a probe is under way.
+    probe_at: Option<Instant>,
 }
 
 /// How long a partition that was asked back may take.
@@ -114,11 +145,7 @@ pub(super) struct Partition {
     pub(super) commit_refused: bool,
     /// The last offset of the micro-batch that is being written, if there is one.
     pub(super) in_flight: Option<Offset>,
-    /// Places where the client may have passed over records, each to be probed.
-    pub(super) doubts: Vec<Doubt>,
-    pub(super) reprobe_at: Option<Instant>,
-    /// Whether this may be the partition that the client has stopped fetching.
-    pub(super) may_be_stopped: bool,
+    doubt: Option<Doubt>,
     filling: Records,
     charge: Charge,
     opened_at: Option<Instant>,
@@ -132,16 +159,6 @@ pub(super) struct Partition {
     full_since: Option<Instant>,
     /// Its last batch took longer than the patience: pause at once instead of making others wait.
     slow: bool,
-}
-
-/// A place where the client may have passed over records.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Doubt {
-    pub(super) place: Offset,
-    /// The first record that came after.
-    pub(super) next: Option<Offset>,
-    /// Records were passed over after a probe was asked for: its answer is out of date.
-    pub(super) renewed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,9 +179,7 @@ impl Partition {
             committed: Some(Offset(0)),
             commit_refused: false,
             in_flight: None,
-            doubts: Vec::new(),
-            reprobe_at: None,
-            may_be_stopped: false,
+            doubt: None,
             filling: Records::new(),
             charge: budget.open(&name),
             opened_at: None,
@@ -184,37 +199,34 @@ impl Partition {
         self.phase = Phase::Reading;
         self.ledger = Ledger::new(offset);
         self.committed = committed;
-        self.commit_refused = false;
         self.in_flight = None;
-        self.doubts.clear();
-        self.reprobe_at = None;
-        self.may_be_stopped = false;
+        self.doubt = None;
         self.paused = false;
         self.drop_filling();
     }
 
-    /// Goes on reading further ahead, in the same epoch, with everything that was read in hand. Gives
-    /// whether that can be.
-    pub(super) fn jump(&mut self, to: Offset) -> bool {
-        let can_be = matches!(self.phase, Phase::Reading) && to >= self.ledger.position();
-        if can_be {
-            self.ledger.jump(to);
-            self.may_be_stopped = false;
-            self.paused = false;
-        }
-        can_be
+    /// The client fetches again, from the place where this stands.
+    pub(super) fn is_fetched_again(&mut self) {
+        self.paused = false;
     }
 
-    /// Reads nothing more until the reason is gone. What is in flight may end.
+    /// Reads nothing more until the reason is gone.
     pub(super) fn hold(&mut self, hold: Hold, recheck_at: Instant) {
-        if matches!(hold, Hold::OutOfRange { .. }) {
-            // What was read is written: it may be nowhere else any more. But the offset is an
-            // operator's to set now, who must not be overwritten by a commit.
-            self.commit_refused = true;
-        } else {
-            self.drop_filling();
-        }
         self.phase = Phase::Held { hold, recheck_at };
+    }
+
+    /// Everything before this place must have ended, before it is held or reads on elsewhere.
+    pub(super) fn leaps_or_stops_at(&self) -> Option<Offset> {
+        match &self.phase {
+            Phase::Leaping(leap) => Some(leap.from),
+            Phase::Stopping(_) => Some(self.ledger.position()),
+            _ => None,
+        }
+    }
+
+    /// Whether it is held because this very offset does not exist.
+    pub(super) fn is_held_for_want_of(&self, wanted: Offset) -> bool {
+        matches!(self.phase, Phase::Held { hold: Hold::OutOfRange { offset, .. }, .. } if offset == wanted)
     }
 
     /// Reads nothing more. What waits to be written is left to the next owner, what is in flight may
@@ -238,7 +250,6 @@ impl Partition {
         {
             return true;
         }
-        self.doubts.iter_mut().for_each(|doubt| doubt.next = doubt.next.or(Some(record.offset)));
         self.filling.push(record);
         self.opened_at.get_or_insert(now);
         self.largest = self.largest.max(record.cost());
@@ -276,9 +287,13 @@ impl Partition {
         name: impl FnOnce() -> TopicPartition,
     ) -> Option<Batch> {
         let opened_at = self.opened_at?;
-        let due = now >= opened_at + settings.interval || self.is_full(settings);
-        let writes = matches!(self.phase, Phase::Reading | Phase::Held { hold: Hold::OutOfRange { .. }, .. });
-        if !due || self.in_flight.is_some() || !writes {
+        let due = match self.phase {
+            Phase::Reading => now >= opened_at + settings.interval || self.is_full(settings),
+            // Nothing will be added to it.
+            Phase::Held { .. } | Phase::Leaping(_) | Phase::Stopping(_) => true,
+            Phase::Starting { .. } | Phase::HandingOver(_) => false,
+        };
+        if !due || self.in_flight.is_some() {
             return None;
         }
         let records = std::mem::take(&mut self.filling);
@@ -323,41 +338,39 @@ impl Partition {
         Appetite::Wait(patient_until)
     }
 
-    /// The client may have passed over records here: no commit may pass this place until a probe has
-    /// found it readable.
-    pub(super) fn doubt(&mut self) {
-        let place = self.ledger.position();
-        match self.doubts.iter_mut().find(|doubt| doubt.place == place) {
-            Some(doubt) => doubt.renewed = true,
-            None => self.doubts.push(Doubt { place, next: None, renewed: true }),
+    /// The client met something it cannot read, perhaps here: no commit may pass this place.
+    pub(super) fn doubts(&mut self, now: Instant) {
+        let to = self.ledger.position();
+        self.set_doubt(match self.doubt {
+            None => Doubt { stretch: Stretch { from: to, to }, probe_at: Some(now) },
+            Some(Doubt { stretch: Stretch { from, .. }, probe_at }) => {
+                Doubt { stretch: Stretch { from, to }, probe_at }
+            }
+        });
+    }
+
+    /// What to probe now, if anything.
+    pub(super) fn probe_now(&mut self, now: Instant) -> Option<Stretch> {
+        let doubt = self.doubt.as_mut()?;
+        doubt.probe_at.take_if(|at| now >= *at)?;
+        Some(doubt.stretch)
+    }
+
+    /// The probe could not tell.
+    pub(super) fn probes_again(&mut self, at: Instant) {
+        if let Some(doubt) = &mut self.doubt {
+            doubt.probe_at = Some(at);
         }
-        self.ledger.set_barrier(self.oldest_doubt());
     }
 
-    pub(super) fn doubt_at(&self, place: Offset) -> Option<Doubt> {
-        self.doubts.iter().find(|doubt| doubt.place == place).copied()
+    /// From here on records cannot be read.
+    pub(super) fn breaks_off(&mut self, at: Offset) {
+        self.set_doubt(Doubt { stretch: Stretch { from: at, to: at }, probe_at: None });
     }
 
-    pub(super) fn oldest_doubt(&self) -> Option<Offset> {
-        self.doubts.iter().map(|doubt| doubt.place).min()
-    }
-
-    /// What is below a place is in doubt no more, as nothing is left of it.
-    pub(super) fn doubt_from(&mut self, place: Offset) {
-        self.doubts.iter_mut().for_each(|doubt| doubt.place = place.max(doubt.place));
-        self.ledger.set_barrier(self.oldest_doubt());
-    }
-
-    /// The doubt about a place is settled.
-    pub(super) fn trust(&mut self, place: Offset) {
-        self.doubts.retain(|doubt| doubt.place != place);
-        self.ledger.set_barrier(self.oldest_doubt());
-    }
-
-    /// The doubts about all places are settled.
-    pub(super) fn trust_all(&mut self) {
-        self.doubts.clear();
-        self.ledger.set_barrier(None);
+    fn set_doubt(&mut self, doubt: Doubt) {
+        self.doubt = Some(doubt);
+        self.ledger.set_barrier(Some(doubt.stretch.from));
     }
 
     pub(super) fn to_commit(&self) -> Option<Offset> {
@@ -366,9 +379,14 @@ impl Partition {
         (moved && !self.commit_refused && !matches!(self.phase, Phase::Starting { .. })).then_some(frontier)
     }
 
-    /// Nothing is in flight, nothing waits to be written or committed.
+    /// Nothing is in flight, nothing waits to be written.
+    pub(super) fn is_written(&self) -> bool {
+        self.in_flight.is_none() && self.filling.is_empty()
+    }
+
+    /// Nothing waits to be committed either.
     pub(super) fn is_at_rest(&self) -> bool {
-        self.in_flight.is_none() && self.filling.is_empty() && self.to_commit().is_none()
+        self.is_written() && self.to_commit().is_none()
     }
 
     pub(super) fn waits_only_for_commit(&self) -> bool {
@@ -382,8 +400,12 @@ impl Partition {
     pub(super) fn wake_at(&self, settings: &Settings) -> Option<Instant> {
         match self.phase {
             Phase::Starting { since } => Some(since + settings.start_timeout),
-            Phase::Reading if self.in_flight.is_none() => self.opened_at.map(|at| at + settings.interval),
-            Phase::Reading => self.reprobe_at,
+            Phase::Reading => {
+                let cut_at = self.opened_at.filter(|_| self.in_flight.is_none());
+                let probe_at = self.doubt.and_then(|doubt| doubt.probe_at);
+                [cut_at.map(|at| at + settings.interval), probe_at].into_iter().flatten().min()
+            }
+            Phase::Leaping(_) | Phase::Stopping(_) => None,
             Phase::Held { recheck_at, .. } => Some(recheck_at),
             Phase::HandingOver(limits) if self.in_flight.is_some() => Some(limits.write_until),
             Phase::HandingOver(limits) => self.to_commit().map(|_| limits.commit_until),
@@ -401,7 +423,11 @@ impl Partition {
             oldest_timestamp_millis: self.ledger.oldest_timestamp_millis(),
             hold: match &self.phase {
                 Phase::Held { hold, .. } => Some(hold),
-                Phase::Starting { .. } | Phase::Reading | Phase::HandingOver(_) => None,
+                Phase::Starting { .. }
+                | Phase::Reading
+                | Phase::Leaping(_)
+                | Phase::Stopping(_)
+                | Phase::HandingOver(_) => None,
             },
         }
     }

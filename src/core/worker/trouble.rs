@@ -2,13 +2,12 @@
 //! saying where, so the place has to be found before anything may be committed past it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Instant;
 
 use super::Worker;
 use super::io::{Begin, Effect, Finding, Probed, Range};
-use super::partition::{Doubt, Hold, Phase};
-use super::settings::OutOfRangePolicy;
+use super::partition::{Hold, Leap, Phase};
+use super::settings::Settings;
 use crate::core::kafka::{Epoch, Offset, TopicPartition};
 use crate::core::settled::Policy;
 
@@ -25,196 +24,83 @@ impl Worker {
         }
     }
 
-    /// The client has passed over something in one of the partitions. Until it is known in which,
-    /// no commit may pass the place where each of them stands.
+    /// The client has met something unreadable in one of the partitions, and may go on anywhere. Until
+    /// it is known in which, no commit may pass the place where each of them stands.
     pub(super) fn unreadable(&mut self, now: Instant) {
         for partition in self.topics.values_mut().flat_map(BTreeMap::values_mut) {
             if matches!(partition.phase, Phase::Reading) {
-                partition.doubt();
-                partition.reprobe_at = Some(now);
+                partition.doubts(now);
             }
         }
     }
 
-    pub(super) fn probed(&mut self, findings: &[Probed], now: Instant) {
-        self.probing = false;
-        for probed in findings {
-            self.probed_place(probed, now);
-        }
-    }
-
-    fn probed_place(&mut self, probed: &Probed, now: Instant) {
-        let skip = self.settings.skip_corrupt;
+    pub(super) fn probed(&mut self, probed: &Probed, now: Instant) {
+        let Settings { recheck, reprobe, skip_corrupt, .. } = self.settings;
         let name = &probed.partition;
         let Some(partition) = self.present(name, probed.epoch) else { return };
         match (&partition.phase, probed.finding) {
-            // The place may have been deleted meanwhile.
-            (Phase::Reading | Phase::Held { hold: Hold::Corrupt { .. }, .. }, Finding::Unknown) => {
-                let position = partition.ledger.position();
-                self.effects.push(Effect::ReadRange(vec![(name.clone(), probed.epoch, position)]));
+            (Phase::Reading, Finding::Unknown) => partition.probes_again(now + reprobe),
+            // It was another partition, most likely. But if it was this one, and somebody has repaired it
+            // meanwhile or Kafka has deleted it, the client may have gone on anywhere: it is read from
+            // there again, and what is met then is met.
+            (Phase::Reading, Finding::Readable | Finding::Gone) => {
+                partition.phase = over_corrupt(probed.stretch.from, probed.stretch.from);
+                self.effects.push(Effect::Pause(name.clone()));
             }
-            (Phase::Reading | Phase::HandingOver(_), finding) => {
-                if let Some(doubt) = partition.doubt_at(probed.place).filter(|doubt| !doubt.renewed) {
-                    self.doubt_probed(name, doubt, finding, now);
-                }
+            (Phase::Reading, Finding::Unreadable { at, resumes_at: Some(to) }) if skip_corrupt => {
+                partition.breaks_off(at);
+                partition.phase = over_corrupt(at, to);
+                self.effects.push(Effect::Pause(name.clone()));
             }
-            // It can be read after all (a replica was repaired), or the end of what cannot be read,
-            // which was not known before, now is: then it is met again, and left out there.
-            (Phase::Held { hold: Hold::Corrupt { .. }, .. }, finding) if goes_on(finding, skip) => {
-                let (to, committed) = (partition.ledger.frontier(), partition.committed);
+            (Phase::Reading, Finding::Unreadable { at, .. }) => {
+                partition.breaks_off(at);
+                let hold = Hold::Corrupt { at };
+                partition.hold(hold.clone(), now + recheck);
+                self.effects.push(Effect::Pause(name.clone()));
+                self.effects.push(Effect::Held(name.clone(), hold));
+            }
+            // The end of what cannot be read was not known before; now it is.
+            (
+                Phase::Held { hold: Hold::Corrupt { .. }, .. },
+                Finding::Unreadable { at, resumes_at: Some(to) },
+            ) if skip_corrupt => {
+                partition.phase = over_corrupt(at, to);
                 self.effects.push(Effect::Released(name.clone()));
-                self.restart(name, to, committed);
+            }
+            // It can be read after all (a replica was repaired), or is deleted by now.
+            (Phase::Held { hold: Hold::Corrupt { at }, .. }, Finding::Readable | Finding::Gone) => {
+                partition.phase = over_corrupt(*at, *at);
+                self.effects.push(Effect::Released(name.clone()));
             }
             _ => {}
         }
     }
 
-    /// It is known what can be read at a place in doubt. That is not yet what was read: the client
-    /// has passed over records that can be read if only their way here was disturbed, or if they were
-    /// repaired since.
-    fn doubt_probed(&mut self, name: &TopicPartition, doubt: Doubt, finding: Finding, now: Instant) {
-        let recheck = now + self.settings.recheck;
-        let skip = self.settings.skip_corrupt;
-        let Some(partition) = self.partition_mut(name) else { return };
-        let hands_over = matches!(partition.phase, Phase::HandingOver(_));
-        let first = match finding {
-            Finding::Readable { first } => first,
-            Finding::Unreadable { resumes_at } if skip && resumes_at.is_some() => resumes_at,
-            Finding::Unreadable { .. } if !hands_over => {
-                let hold = Hold::Corrupt { at: doubt.place };
-                partition.hold(hold.clone(), recheck);
-                self.effects.push(Effect::Pause(name.clone()));
-                self.effects.push(Effect::Held(name.clone(), hold));
-                return;
+    pub(super) fn ranges(&mut self, ranges: &[Range]) {
+        for Range { partition: name, epoch, position: asked_at, low, high } in ranges {
+            let policy = self.settings.on_out_of_range;
+            let Some(partition) = self.present(name, *epoch) else { continue };
+            if !matches!(partition.phase, Phase::Reading) {
+                continue;
             }
-            Finding::Unreadable { .. } | Finding::Unknown => return,
-        };
-        let missed = match (first, doubt.next) {
-            (None, _) => false,
-            (Some(first), Some(next)) => next > first,
-            (Some(_), None) => true,
-        };
-        match (missed, doubt.next) {
-            // The next owner reads it again, from that place on.
-            (true, _) if hands_over => return,
-            (true, Some(_)) => {
-                let (to, committed) = (partition.ledger.frontier(), partition.committed);
-                self.restart(name, to, committed);
-                return;
-            }
-            // Nothing has come since: the client may stand before or behind that record.
-            (true, None) => {
-                let to = first.unwrap_or(doubt.place);
-                partition.trust(doubt.place);
-                partition.jump(to);
-                self.effects.push(Effect::SeekAndResume(name.clone(), to));
-            }
-            (false, _) => partition.trust(doubt.place),
-        }
-        if let Finding::Unreadable { resumes_at: Some(resumes_at) } = finding {
-            let count = u64::try_from(resumes_at.0 - doubt.place.0).unwrap_or(0);
-            self.effects.push(Effect::Skipped(name.clone(), Policy::Corrupt, count));
-        }
-    }
-
-    /// The client has stopped fetching a partition, and does not say which.
-    pub(super) fn offset_gone(&mut self) {
-        let mut wanted = Vec::new();
-        for (topic, partitions) in &mut self.topics {
-            for (number, partition) in partitions {
-                if matches!(partition.phase, Phase::Reading) {
-                    partition.may_be_stopped = true;
-                    let name = TopicPartition { topic: Arc::clone(topic), partition: *number };
-                    wanted.push((name, partition.epoch, partition.ledger.position()));
-                }
-            }
-        }
-        self.effects.push(Effect::ReadRange(wanted));
-    }
-
-    pub(super) fn ranges(&mut self, ranges: &[Range], now: Instant) {
-        let mut found = false;
-        for range in ranges {
-            let Some(partition) = self.present(&range.partition, range.epoch) else { continue };
+            let position = partition.ledger.position();
             // The end may have been read before the latest records were.
-            let gone = partition.ledger.position() < range.low || range.position > range.high;
-            match &partition.phase {
-                Phase::Reading if gone => {
-                    found = true;
-                    self.out_of_range(range, now);
+            if position >= *low && asked_at <= high {
+                // The client has stopped fetching one of them, and does not say which. If it was this
+                // one, it is within its limits again. Reading on at its place makes it fetch again.
+                partition.is_fetched_again();
+                self.effects.push(Effect::SeekAndResume(name.clone(), position));
+                continue;
+            }
+            partition.phase = match policy.apply(position, *low, *high) {
+                Begin::Hold(hold) => Phase::Stopping(hold),
+                Begin::Jump { to, .. } => {
+                    Phase::Leaping(Leap { from: position, to, policy: Policy::OutOfRange })
                 }
-                Phase::Reading => self.doubts_deleted(range, now),
-                Phase::Held { hold: Hold::Corrupt { at }, .. } if *at < range.low => {
-                    self.out_of_range(range, now);
-                }
-                Phase::Held { .. } | Phase::Starting { .. } | Phase::HandingOver(_) => {}
-            }
-        }
-        if found {
-            return;
-        }
-        // By now all are within their limits again. Reading on at their places makes the client
-        // fetch again the one that it has stopped.
-        for range in ranges {
-            let Some(partition) = self.present(&range.partition, range.epoch) else { continue };
-            if matches!(partition.phase, Phase::Reading) && std::mem::take(&mut partition.may_be_stopped) {
-                let position = partition.ledger.position();
-                self.effects.push(Effect::SeekAndResume(range.partition.clone(), position));
-            }
-        }
-    }
-
-    /// What was in doubt and could not be probed is deleted: nobody will ever know whether records
-    /// were passed over there. What is not deleted is still in doubt.
-    fn doubts_deleted(&mut self, range: &Range, now: Instant) {
-        let policy = self.settings.on_out_of_range;
-        let Some(partition) = self.partition_mut(&range.partition) else { return };
-        let Some(place) = partition.oldest_doubt().filter(|place| *place < range.low) else { return };
-        if policy == OutOfRangePolicy::Hold {
-            return self.out_of_range(range, now);
-        }
-        partition.doubt_from(range.low);
-        partition.reprobe_at = Some(now);
-        let lost = u64::try_from(range.low.0 - place.0).unwrap_or(0);
-        self.effects.push(Effect::OutOfRange(range.partition.clone()));
-        self.effects.push(Effect::Skipped(range.partition.clone(), Policy::OutOfRange, lost));
-    }
-
-    fn out_of_range(&mut self, range: &Range, now: Instant) {
-        let policy = self.settings.on_out_of_range;
-        let recheck = now + self.settings.recheck;
-        let name = &range.partition;
-        self.effects.push(Effect::OutOfRange(name.clone()));
-        let Some(partition) = self.partition_mut(name) else { return };
-        let was_held = matches!(partition.phase, Phase::Held { .. });
-        let position = partition.ledger.position();
-        let offset = partition.oldest_doubt().filter(|doubt| *doubt < range.low).unwrap_or(position);
-        match policy.apply(offset, range.low, range.high) {
-            Begin::Hold(hold) => {
-                partition.hold(hold.clone(), recheck);
-                self.effects.push(Effect::Pause(name.clone()));
-                self.effects.push(Effect::Held(name.clone(), hold));
-            }
-            Begin::Jump { to, lost } => {
-                if was_held {
-                    self.effects.push(Effect::Released(name.clone()));
-                }
-                self.effects.push(Effect::Skipped(name.clone(), Policy::OutOfRange, lost));
-                self.jump(name, to);
-            }
-            Begin::At(_) => {}
-        }
-    }
-
-    /// Leaves out what lies between. What was read before is written all the same: it is nowhere
-    /// else any more.
-    fn jump(&mut self, name: &TopicPartition, to: Offset) {
-        let Some(partition) = self.partition_mut(name) else { return };
-        if partition.jump(to) {
-            partition.trust_all();
-            self.effects.push(Effect::SeekAndResume(name.clone(), to));
-        } else {
-            self.restart(name, to, None);
+                Begin::At(_) => continue,
+            };
+            self.effects.push(Effect::OutOfRange(name.clone()));
+            self.effects.push(Effect::Pause(name.clone()));
         }
     }
 
@@ -240,11 +126,6 @@ impl Worker {
     }
 }
 
-/// Whether a partition that is held at a place that cannot be read goes on.
-fn goes_on(finding: Finding, skip: bool) -> bool {
-    match finding {
-        Finding::Readable { .. } => true,
-        Finding::Unreadable { resumes_at } => skip && resumes_at.is_some(),
-        Finding::Unknown => false,
-    }
+fn over_corrupt(from: Offset, to: Offset) -> Phase {
+    Phase::Leaping(Leap { from, to, policy: Policy::Corrupt })
 }

@@ -53,8 +53,18 @@ pub(super) fn of_error(error: &CosmosError) -> Answer {
         Some(response) => from_headers(status, response.headers()),
         None => Answer { status, ..Answer::stored(0.0) },
     };
-    answer.message = one_line(&with_causes(error));
+    answer.message = one_line(without_status(&with_causes(error), status));
     answer
+}
+
+/// The client's text begins with the status, up to twice; whoever shows the message shows that already.
+fn without_status(text: &str, status: Status) -> &str {
+    let mut text = text;
+    for opening in [status.to_string(), format!("Cosmos DB returned HTTP {status}")] {
+        let rest = text.strip_prefix(&opening).and_then(|rest| rest.split_once(": "));
+        text = rest.map_or(text, |(_, rest)| rest);
+    }
+    text
 }
 
 fn from_headers(status: Status, headers: &CosmosResponseHeaders) -> Answer {
@@ -85,6 +95,15 @@ pub(super) fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_said_with_the_status_anyway_is_not_said_twice() {
+        let status = Status::new(429, 3200);
+        let said = "429/3200 (RUBudgetExceeded): Cosmos DB returned HTTP 429/3200: the rate is large";
+        assert_eq!(without_status(said, status), "the rate is large");
+        assert_eq!(without_status("no connection: refused", status), "no connection: refused");
+        assert_eq!(without_status("429/3200", status), "429/3200");
+    }
 
     #[test]
     fn what_the_service_says_stays_on_one_line() {

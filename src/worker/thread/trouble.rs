@@ -20,7 +20,7 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
         let now = Instant::now();
         match Meaning::of(error) {
             Meaning::Unreadable => {
-                tracing::error!(worker = self.place, %error, reason, "Kafka's client passed over records it cannot read");
+                tracing::debug!(worker = self.place, %error, reason, "the Kafka client cannot read something");
                 self.machine.apply(Input::Unreadable, now);
             }
             Meaning::OffsetGone => self.machine.apply(Input::OffsetGone, now),

@@ -10,6 +10,7 @@ mod members;
 mod node;
 mod records;
 mod security;
+mod segments;
 
 use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
@@ -23,6 +24,7 @@ pub use admin::Group;
 use node::{Layout, Node};
 pub use records::{Producer, Received, Record};
 pub use security::{AUDIENCE, Security};
+pub use segments::{StoredBatch, crc32c};
 
 use super::guard::{self, Signal};
 use super::wait;

@@ -1,55 +1,166 @@
-//! Records that cannot be read, offsets that do not exist.
+//! Records that cannot be read, and offsets that do not exist.
 
 use super::*;
 
-#[test]
-fn no_commit_passes_a_place_in_doubt_until_a_probe_has_found_it_readable() {
-    let mut bench = Bench::reading(settings());
-    bench.take(0, [10, 11]);
-    bench.worker.apply(Input::Unreadable, bench.now);
-    let effects = bench.after(0);
-    let [Effect::Probe(places)] = effects.as_slice() else { panic!("{effects:?}") };
-    let (partition, epoch, place) = places[0].clone();
-    assert_eq!(place, Offset(12));
-    bench.take(0, [20, 21]);
-    let batch = bench.batch(0);
-    bench.settle(&batch, [10, 11, 20, 21]);
-    bench.end(&batch);
-    assert_eq!(commits(&bench.after(0)), [(0, 12)]);
-    bench.answer(0, 12, CommitOutcome::Kept);
-    assert_eq!(commits(&bench.after(1_000)), []);
-    let finding = Finding::Readable { first: Some(Offset(20)) };
-    bench.worker.apply(Input::Probed(vec![Probed { partition, epoch, place, finding }]), bench.now);
-    assert_eq!(commits(&bench.after(0)), [(0, 22)]);
+impl Bench {
+    fn apply(&mut self, input: Input) {
+        self.worker.apply(input, self.now);
+    }
+
+    /// The client has met something unreadable. Gives what is to be probed.
+    fn meets_something_unreadable(&mut self) -> Probed {
+        self.apply(Input::Unreadable);
+        self.probe_after(0)
+    }
+
+    fn probe_after(&mut self, millis: u64) -> Probed {
+        let effects = self.after(millis);
+        let found = effects.into_iter().find_map(|effect| match effect {
+            Effect::Probe(mut wanted) => Some(wanted.remove(0)),
+            _ => None,
+        });
+        let (partition, epoch, stretch) = found.expect("a probe");
+        Probed { partition, epoch, stretch, finding: Finding::Unknown }
+    }
+
+    fn finds(&mut self, probed: &Probed, finding: Finding) {
+        self.apply(Input::Probed(vec![Probed { finding, ..probed.clone() }]));
+    }
+
+    /// An offset is gone, and the partition holds `low` to `high`.
+    fn loses_its_place(&mut self, low: i64, high: i64) {
+        self.apply(Input::OffsetGone);
+        let (partition, epoch, position) = match self.after(0).remove(0) {
+            Effect::ReadRange(mut wanted) => wanted.remove(0),
+            other => panic!("{other:?}"),
+        };
+        let range = Range { partition, epoch, position, low: Offset(low), high: Offset(high) };
+        self.apply(Input::Ranges(vec![range]));
+    }
+
+    /// The group has committed this, Kafka says when asked.
+    fn hears_of(&mut self, offset: i64) {
+        let effects = self.after(30_000);
+        let [Effect::FindStart(wanted)] = effects.as_slice() else { panic!("{effects:?}") };
+        let (partition, epoch) = wanted[0].clone();
+        self.apply(Input::Begin { partition, epoch, at: Begin::At(Offset(offset)) });
+    }
+
+    /// Everything of a micro-batch is stored.
+    fn store(&mut self, batch: &Batch) {
+        let offsets: Vec<_> = (0..batch.records.len()).map(|index| batch.records.offset(index).0).collect();
+        self.settle(batch, offsets);
+        self.end(batch);
+    }
+}
+
+fn write_of(effects: &mut Vec<Effect>) -> Batch {
+    let place = effects.iter().position(|effect| matches!(effect, Effect::Write(_)));
+    match effects.remove(place.unwrap_or_else(|| panic!("a micro-batch was expected in {effects:?}"))) {
+        Effect::Write(batch) => *batch,
+        _ => unreachable!(),
+    }
+}
+
+fn stretch(from: i64, to: i64) -> Stretch {
+    Stretch { from: Offset(from), to: Offset(to) }
+}
+
+fn unreadable(at: i64, resumes_at: Option<i64>) -> Finding {
+    Finding::Unreadable { at: Offset(at), resumes_at: resumes_at.map(Offset) }
 }
 
 #[test]
-fn an_unreadable_batch_holds_the_partition_where_it_is() {
+fn no_commit_passes_a_place_in_doubt_and_what_is_behind_it_is_read_again() {
+    let mut bench = Bench::reading(settings());
+    bench.take(0, [10, 11]);
+    let probed = bench.meets_something_unreadable();
+    assert_eq!(probed.stretch, stretch(12, 12));
+    bench.take(0, [20, 21]);
+    let batch = bench.batch(0);
+    bench.store(&batch);
+    assert_eq!(commits(&bench.after(0)), [(0, 12)]);
+    bench.answer(0, 12, CommitOutcome::Kept);
+    assert_eq!(commits(&bench.after(1_000)), []);
+    // It can be read. Whether the client has read all of it, nobody knows.
+    bench.take(0, [22]);
+    bench.finds(&probed, Finding::Readable);
+    let mut effects = bench.after(0);
+    let batch = write_of(&mut effects);
+    bench.store(&batch);
+    let effects = bench.after(0);
+    assert!(matches!(effects.as_slice(), [Effect::SeekAndResume(_, Offset(12)), ..]), "{effects:?}");
+    bench.answer(0, 12, CommitOutcome::Kept);
+    bench.take(0, [13, 20, 21, 22]);
+    let batch = bench.batch(0);
+    bench.store(&batch);
+    assert_eq!(commits(&bench.after(1_000)), [(0, 23)]);
+}
+
+#[test]
+fn however_often_something_unreadable_is_met_one_probe_is_under_way() {
+    let mut bench = Bench::reading(settings());
+    let probed = bench.meets_something_unreadable();
+    for offset in [10, 11, 12] {
+        bench.take(0, [offset]);
+        bench.apply(Input::Unreadable);
+        assert!(!bench.after(0).iter().any(|effect| matches!(effect, Effect::Probe(_))), "one at a time");
+    }
+    bench.finds(&probed, Finding::Unknown);
+    assert_eq!(bench.probe_after(5_000).stretch, stretch(10, 13), "the whole stretch");
+}
+
+/// The owner who reads on from there will meet it, if there is anything.
+#[test]
+fn a_partition_in_doubt_is_handed_over_at_the_place_in_doubt() {
     let mut bench = Bench::reading(settings());
     bench.take(0, [10]);
-    bench.worker.apply(Input::Unreadable, bench.now);
-    let (partition, epoch, place) = match bench.after(0).remove(0) {
-        Effect::Probe(mut places) => places.remove(0),
-        other => panic!("{other:?}"),
-    };
+    let probed = bench.meets_something_unreadable();
     bench.take(0, [15]);
-    let finding = Finding::Unreadable { resumes_at: Some(Offset(15)) };
-    let probed = Probed { partition, epoch, place, finding };
-    bench.worker.apply(Input::Probed(vec![probed.clone()]), bench.now);
-    let effects = bench.after(0);
+    let batch = bench.batch(100);
+    bench.revoke(0, false);
+    bench.store(&batch);
+    bench.finds(&probed, Finding::Readable);
+    assert_eq!(commits(&bench.after(0)), [(0, 11)]);
+    bench.answer(0, 11, CommitOutcome::Kept);
+    assert!(unassigned(&bench.after(0)));
+}
+
+#[test]
+fn a_probe_that_could_not_tell_is_made_again() {
+    let mut bench = Bench::reading(settings());
+    let probed = bench.meets_something_unreadable();
+    bench.finds(&probed, Finding::Unknown);
+    assert!(bench.after(4_999).is_empty());
+    assert_eq!(bench.probe_after(1).stretch, probed.stretch);
+}
+
+#[test]
+fn an_unreadable_batch_holds_the_partition_just_before_it() {
+    let mut bench = Bench::reading(settings());
+    bench.take(0, [10]);
+    let probed = bench.meets_something_unreadable();
+    // Whatever the client gives from behind it, it is not read on.
+    bench.take(0, [15]);
+    bench.finds(&probed, unreadable(11, Some(15)));
+    let mut effects = bench.after(0);
+    let batch = write_of(&mut effects);
     let [Effect::Pause(_), Effect::Held(_, Hold::Corrupt { at: Offset(11) })] = effects.as_slice() else {
         panic!("{effects:?}")
     };
-    // Healed, it reads on from behind what is settled: nothing is.
-    let effects = bench.after(30_000);
-    assert!(matches!(effects.as_slice(), [Effect::Probe(_)]), "{effects:?}");
-    bench.worker.apply(
-        Input::Probed(vec![Probed { finding: Finding::Readable { first: Some(Offset(11)) }, ..probed }]),
-        bench.now,
-    );
+    bench.take(0, [16]);
+    assert_eq!(batch.records.range(), Some((Offset(10), Offset(15))), "what was read is written");
+    bench.store(&batch);
+    assert_eq!(commits(&bench.after(0)), [(0, 11)]);
+    bench.answer(0, 11, CommitOutcome::Kept);
+    assert!(bench.after(29_999).is_empty());
+    // Healed, it reads on from there.
+    let probed = bench.probe_after(1);
+    assert_eq!(probed.stretch, stretch(11, 11));
+    bench.finds(&probed, Finding::Readable);
     let effects = bench.after(0);
     assert!(
-        matches!(effects.as_slice(), [Effect::Released(_), Effect::SeekAndResume(_, Offset(10))]),
+        matches!(effects.as_slice(), [Effect::Released(_), Effect::SeekAndResume(_, Offset(11)), ..]),
         "{effects:?}"
     );
 }
@@ -58,81 +169,226 @@ fn an_unreadable_batch_holds_the_partition_where_it_is() {
 fn an_unreadable_batch_is_left_out_and_counted_if_the_user_wants_so() {
     let mut bench = Bench::reading(Settings { skip_corrupt: true, ..settings() });
     bench.take(0, [10]);
-    bench.worker.apply(Input::Unreadable, bench.now);
-    let (partition, epoch, place) = match bench.after(0).remove(0) {
-        Effect::Probe(mut places) => places.remove(0),
-        other => panic!("{other:?}"),
-    };
-    bench.take(0, [15]);
-    let finding = Finding::Unreadable { resumes_at: Some(Offset(15)) };
-    bench.worker.apply(Input::Probed(vec![Probed { partition, epoch, place, finding }]), bench.now);
+    let probed = bench.meets_something_unreadable();
+    bench.take(0, [18]);
+    bench.finds(&probed, unreadable(11, Some(15)));
+    let mut effects = bench.after(0);
+    let batch = write_of(&mut effects);
+    assert!(matches!(effects.as_slice(), [Effect::Pause(_)]), "first what was read: {effects:?}");
+    bench.store(&batch);
+    // From right behind the batch: the client may have passed over more.
     let effects = bench.after(0);
-    assert!(matches!(effects.as_slice(), [Effect::Skipped(_, Policy::Corrupt, 4)]), "{effects:?}");
+    let [
+        Effect::Skipped(_, Policy::Corrupt, 4),
+        Effect::SeekAndResume(_, Offset(15)),
+        Effect::Commit(_, offsets),
+    ] = effects.as_slice()
+    else {
+        panic!("{effects:?}")
+    };
+    assert_eq!(*offsets, [(tp(0), Offset(15))]);
+    bench.answer(0, 15, CommitOutcome::Kept);
+    bench.take(0, [17, 18]);
     let batch = bench.batch(100);
-    bench.settle(&batch, [10, 15]);
-    assert_eq!(commits(&bench.after(0)), [(0, 16)]);
+    bench.store(&batch);
+    assert_eq!(commits(&bench.after(1_000)), [(0, 19)]);
+}
+
+#[test]
+fn an_unreadable_batch_without_an_end_is_left_out_once_it_has_one() {
+    let mut bench = Bench::reading(Settings { skip_corrupt: true, ..settings() });
+    let probed = bench.meets_something_unreadable();
+    bench.finds(&probed, unreadable(10, None));
+    let effects = bench.after(0);
+    assert!(matches!(effects.as_slice(), [Effect::Pause(_), Effect::Held(..)]), "{effects:?}");
+    let probed = bench.probe_after(30_000);
+    bench.finds(&probed, unreadable(10, Some(12)));
+    let effects = bench.after(0);
+    assert!(
+        matches!(
+            effects.as_slice(),
+            [
+                Effect::Released(_),
+                Effect::Skipped(_, Policy::Corrupt, 2),
+                Effect::SeekAndResume(_, Offset(12)),
+                Effect::Commit(..)
+            ]
+        ),
+        "{effects:?}"
+    );
+}
+
+#[test]
+fn nothing_is_left_out_while_something_before_it_has_not_ended() {
+    let mut bench = Bench::reading(Settings { skip_corrupt: true, ..settings() });
+    bench.take(0, [10, 11]);
+    let probed = bench.meets_something_unreadable();
+    bench.finds(&probed, unreadable(12, Some(15)));
+    let mut effects = bench.after(0);
+    let batch = write_of(&mut effects);
+    // Its writer breaks down.
+    bench.settle(&batch, [10]);
+    bench.end(&batch);
+    let effects = bench.after(0);
+    let [Effect::SeekAndResume(_, Offset(11)), Effect::Commit(_, offsets)] = effects.as_slice() else {
+        panic!("{effects:?}")
+    };
+    assert_eq!(*offsets, [(tp(0), Offset(11))]);
 }
 
 #[test]
 fn an_offset_that_is_gone_holds_its_partition_alone() {
     let mut bench = Bench::new(settings());
     bench.assign(&[(0, 10), (1, 10)]);
-    bench.worker.apply(Input::OffsetGone, bench.now);
+    bench.apply(Input::OffsetGone);
     let epochs = match bench.after(0).remove(0) {
         Effect::ReadRange(wanted) => wanted,
         other => panic!("{other:?}"),
     };
-    let ranges = |low: i64| {
-        let limits = [(low, 90), (0, 90)];
-        epochs.iter().zip(limits).map(|((partition, epoch, position), (low, high))| Range {
-            partition: partition.clone(),
-            epoch: *epoch,
-            position: *position,
-            low: Offset(low),
-            high: Offset(high),
-        })
-    };
-    bench.worker.apply(Input::Ranges(ranges(50).collect()), bench.now);
+    let ranges = epochs.iter().zip([50, 0]).map(|((partition, epoch, position), low)| Range {
+        partition: partition.clone(),
+        epoch: *epoch,
+        position: *position,
+        low: Offset(low),
+        high: Offset(90),
+    });
+    bench.apply(Input::Ranges(ranges.collect()));
     let effects = bench.after(0);
-    let [Effect::OutOfRange(_), Effect::Pause(paused), Effect::Held(held, why)] = effects.as_slice() else {
+    // The other is read on: perhaps it was the one, and its offset exists again.
+    let [
+        Effect::OutOfRange(_),
+        Effect::Pause(paused),
+        Effect::SeekAndResume(other, _),
+        Effect::Held(held, why),
+    ] = effects.as_slice()
+    else {
         panic!("{effects:?}")
     };
-    assert_eq!((paused, held), (&tp(0), &tp(0)));
+    assert_eq!((paused, held, other), (&tp(0), &tp(0), &tp(1)));
     assert_eq!(*why, Hold::OutOfRange { offset: Offset(10), low: Offset(50), high: Offset(90) });
     // An operator sets the offset; it is seen at the next look.
-    let effects = bench.after(30_000);
-    let [Effect::FindStart(wanted)] = effects.as_slice() else { panic!("{effects:?}") };
-    let (partition, epoch) = wanted[0].clone();
-    bench.worker.apply(Input::Begin { partition, epoch, at: Begin::At(Offset(50)) }, bench.now);
+    bench.hears_of(50);
     let effects = bench.after(0);
-    assert!(
-        effects.iter().any(|effect| matches!(effect, Effect::SeekAndResume(_, Offset(50)))),
-        "{effects:?}"
-    );
+    let [Effect::SeekAndResume(name, Offset(50)), Effect::Released(_)] = effects.as_slice() else {
+        panic!("{effects:?}")
+    };
+    assert_eq!(*name, tp(0));
+}
+
+#[test]
+fn what_was_read_before_an_offset_was_gone_is_written_and_committed() {
+    for policy in [OutOfRangePolicy::Hold, OutOfRangePolicy::Earliest] {
+        let mut bench = Bench::reading(Settings { on_out_of_range: policy, ..settings() });
+        bench.take(0, 10..14);
+        let first = bench.batch(0);
+        bench.take(0, [14, 15]);
+        bench.loses_its_place(50, 90);
+        bench.after(0);
+        bench.store(&first);
+        let mut effects = bench.after(0);
+        let second = write_of(&mut effects);
+        assert_eq!(second.records.range(), Some((Offset(14), Offset(15))), "{policy:?}");
+        bench.answer(0, 14, CommitOutcome::Kept);
+        bench.store(&second);
+        let effects = bench.after(1_000);
+        let seen = format!("{policy:?}: {effects:?}");
+        if policy == OutOfRangePolicy::Hold {
+            assert_eq!(commits(&effects), [(0, 16)], "{seen}");
+            assert!(!effects.iter().any(|effect| matches!(effect, Effect::Held(..))), "{seen}");
+            // From now on the offset is the operator's.
+            bench.answer(0, 16, CommitOutcome::Kept);
+            let effects = bench.after(0);
+            assert!(matches!(effects.as_slice(), [Effect::Held(..)]), "{effects:?}");
+        } else {
+            let left_out = |effect: &Effect| matches!(effect, Effect::Skipped(_, Policy::OutOfRange, 34));
+            assert!(effects.iter().any(left_out), "16 to 49: {seen}");
+            assert_eq!(commits(&effects), [(0, 50)], "{seen}");
+        }
+    }
+}
+
+/// A topic was made anew, or cut off, and has grown again: what is at that offset now is another
+/// record, and those before it were never read.
+#[test]
+fn an_offset_behind_the_end_is_not_taken_when_the_topic_has_grown_up_to_it() {
+    let mut bench = Bench::reading(settings());
+    bench.loses_its_place(0, 5);
+    let effects = bench.after(0);
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Held(..))), "{effects:?}");
+    bench.hears_of(10);
+    assert!(bench.after(0).is_empty(), "nobody has set it");
+    bench.hears_of(0);
+    let effects = bench.after(0);
+    assert!(matches!(effects.as_slice(), [Effect::SeekAndResume(_, Offset(0)), Effect::Released(_)]));
+}
+
+#[test]
+fn limits_are_held_against_the_moment_they_were_asked_for() {
+    let mut bench = Bench::reading(settings());
+    bench.apply(Input::OffsetGone);
+    bench.take(0, 10..13);
+    let (partition, epoch, position) = match bench.after(0).remove(0) {
+        Effect::ReadRange(mut wanted) => wanted.remove(0),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(position, Offset(10));
+    // The end was read before the latest records were.
+    let range = Range { partition, epoch, position, low: Offset(0), high: Offset(11) };
+    bench.apply(Input::Ranges(vec![range]));
+    let effects = bench.after(0);
+    assert!(matches!(effects.as_slice(), [Effect::SeekAndResume(_, Offset(13))]), "{effects:?}");
+}
+
+/// Whether the client passed over something there nobody can tell any more.
+#[test]
+fn a_place_in_doubt_that_is_gone_is_read_from_like_any_offset_that_is_gone() {
+    let mut bench = Bench::reading(settings());
+    let probed = bench.meets_something_unreadable();
+    bench.take(0, [15]);
+    bench.finds(&probed, Finding::Gone);
+    let mut effects = bench.after(0);
+    let batch = write_of(&mut effects);
+    assert!(matches!(effects.as_slice(), [Effect::Pause(_)]), "{effects:?}");
+    bench.store(&batch);
+    let effects = bench.after(0);
+    assert!(matches!(effects.as_slice(), [Effect::SeekAndResume(_, Offset(10)), ..]), "{effects:?}");
+    bench.answer(0, 10, CommitOutcome::Kept);
+    bench.loses_its_place(12, 90);
+    let held = |effect: &Effect| {
+        matches!(effect, Effect::Held(_, Hold::OutOfRange { offset: Offset(10), low: Offset(12), .. }))
+    };
+    let effects = bench.after(0);
+    assert!(effects.iter().any(held), "{effects:?}");
 }
 
 #[test]
 fn an_offset_that_is_gone_is_jumped_over_and_counted_if_the_user_wants_so() {
     let mut bench = Bench::reading(Settings { on_out_of_range: OutOfRangePolicy::Earliest, ..settings() });
-    bench.worker.apply(Input::OffsetGone, bench.now);
-    let (partition, epoch, position) = match bench.after(0).remove(0) {
-        Effect::ReadRange(mut wanted) => wanted.remove(0),
-        other => panic!("{other:?}"),
-    };
-    let range = Range { partition, epoch, position, low: Offset(50), high: Offset(90) };
-    bench.worker.apply(Input::Ranges(vec![range]), bench.now);
+    bench.loses_its_place(50, 90);
     let effects = bench.after(0);
-    assert!(
-        matches!(
-            effects.as_slice(),
-            [
-                Effect::OutOfRange(_),
-                Effect::Skipped(_, Policy::OutOfRange, 40),
-                Effect::SeekAndResume(_, Offset(50)),
-                Effect::Commit(..)
-            ]
-        ),
-        "{effects:?}"
-    );
+    let [
+        Effect::OutOfRange(_),
+        Effect::Pause(_),
+        Effect::Skipped(_, Policy::OutOfRange, 40),
+        Effect::SeekAndResume(_, Offset(50)),
+        Effect::Commit(_, offsets),
+    ] = effects.as_slice()
+    else {
+        panic!("{effects:?}")
+    };
+    assert_eq!(*offsets, [(tp(0), Offset(50))]);
+}
+
+/// A start that took long was shown as a hold; found late, the jump is counted as ever.
+#[test]
+fn a_jump_found_late_is_counted_too() {
+    let mut bench = Bench::new(settings());
+    let (_, epoch) = bench.give(&[0]).remove(0);
+    let effects = bench.after(5_000);
+    assert!(matches!(effects.as_slice(), [Effect::Held(_, Hold::UnknownStart)]), "{effects:?}");
+    bench.begin(0, epoch, Begin::Jump { to: Offset(50), lost: 40 });
+    let effects = bench.after(0);
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Skipped(_, Policy::OutOfRange, 40))));
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::OutOfRange(_))));
     assert_eq!(commits(&effects), [(0, 50)]);
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::super::{Finding, Instant, Offset, OutOfRangePolicy};
+use super::super::{Finding, Instant, Offset, OutOfRangePolicy, Stretch};
 
 /// One partition, with everything that ever was in it.
 #[derive(Debug, Default)]
@@ -122,18 +122,23 @@ impl Log {
         self.excused.append(&mut self.found_unreadable);
     }
 
-    /// Reads from a place on, as a probe does.
-    pub(super) fn probe(&mut self, place: i64) -> Finding {
-        match self.next(place) {
-            Next::Deleted => Finding::Unknown,
-            Next::Record(first) => Finding::Readable { first: Some(Offset(first)) },
-            Next::End => Finding::Readable { first: None },
-            Next::Unreadable(first) => {
-                let resumes_at =
-                    self.records.range(first..).find(|offset| !self.unreadable.contains(offset)).copied();
-                let end = resumes_at.unwrap_or(first);
-                self.found_unreadable.extend(self.unreadable.range(first..end));
-                Finding::Unreadable { resumes_at: resumes_at.map(Offset) }
+    /// Reads a stretch, as a probe does.
+    pub(super) fn probe(&mut self, stretch: Stretch) -> Finding {
+        let mut at = stretch.from.0;
+        loop {
+            match self.next(at) {
+                Next::Deleted if at == stretch.from.0 => return Finding::Gone,
+                Next::Deleted => return Finding::Unknown,
+                Next::Record(offset) if offset >= stretch.to.0 => return Finding::Readable,
+                Next::Record(offset) => at = offset + 1,
+                Next::End => return Finding::Readable,
+                Next::Unreadable(first) => {
+                    let readable = |offset: &&i64| !self.unreadable.contains(offset);
+                    let resumes_at = self.records.range(first..).find(readable).copied();
+                    let end = resumes_at.unwrap_or(first);
+                    self.found_unreadable.extend(self.unreadable.range(first..end));
+                    return Finding::Unreadable { at: Offset(at), resumes_at: resumes_at.map(Offset) };
+                }
             }
         }
     }

@@ -60,7 +60,7 @@ struct Asked {
 enum Question {
     Start(TopicPartition, Epoch),
     Ranges(Vec<(TopicPartition, Epoch, Offset)>),
-    Probes(Vec<(TopicPartition, Epoch, Offset)>),
+    Probes(Vec<(TopicPartition, Epoch, Stretch)>),
 }
 
 impl World {
@@ -134,13 +134,8 @@ impl World {
                 self.questions.extend(wanted.into_iter().map(|(name, epoch)| Question::Start(name, epoch)));
             }
             Effect::ReadRange(wanted) => self.questions.push(Question::Ranges(wanted)),
-            Effect::Probe(places) => self.questions.push(Question::Probes(places)),
-            Effect::Held(name, hold) => {
-                self.held.insert(name.partition);
-                if !matches!(hold, Hold::OutOfRange { .. }) {
-                    self.let_go(name.partition, |_| false);
-                }
-            }
+            Effect::Probe(stretches) => self.questions.push(Question::Probes(stretches)),
+            Effect::Held(name, _) => drop(self.held.insert(name.partition)),
             Effect::Released(name) => {
                 assert!(self.held.remove(&name.partition), "{name} was not held");
             }
@@ -232,10 +227,10 @@ impl World {
                 });
                 Input::Ranges(ranges.collect())
             }
-            Question::Probes(places) => {
-                let found = places.into_iter().map(|(partition, epoch, place)| {
-                    let finding = self.log(partition.partition).probe(place.0);
-                    Probed { partition, epoch, place, finding }
+            Question::Probes(stretches) => {
+                let found = stretches.into_iter().map(|(partition, epoch, stretch)| {
+                    let finding = self.log(partition.partition).probe(stretch);
+                    Probed { partition, epoch, stretch, finding }
                 });
                 Input::Probed(found.collect())
             }

@@ -51,7 +51,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (number(), 1..4usize).prop_map(|(number, count)| Step::Others(number, count)),
         14 => (number(), 1..4i64, prop::bool::weighted(0.9))
             .prop_map(|(number, gap, readable)| Step::Produce(number, gap, readable)),
-        1 => (number(), 0..40i64).prop_map(|(number, low)| Step::Delete(number, low)),
+        1 => (number(), 1..200i64).prop_map(|(number, low)| Step::Delete(number, low)),
         1 => Just(Step::Heal),
         20 => (number(), 1..8usize).prop_map(|(number, count)| Step::Deliver(number, count)),
         20 => (0..9usize, 0..9usize).prop_map(|(which, record)| Step::Settle(which, record)),
@@ -141,7 +141,11 @@ impl World {
     }
 
     fn give(&mut self, number: i32) {
-        if self.open.is_none() && !self.expired && self.ours.insert(number) {
+        // The client joins the group again only when its commits are answered.
+        let on_its_way = self.commit.as_ref().is_some_and(|commit| {
+            !commit.too_late && commit.offsets.iter().any(|(name, _)| name.partition == number)
+        });
+        if self.open.is_none() && !self.expired && !on_its_way && self.ours.insert(number) {
             self.open = Some(Open::Give);
             self.tell(Input::Assigned(vec![tp(number)]));
         }
@@ -184,7 +188,12 @@ impl World {
                     self.tell(Input::OffsetGone);
                 }
                 Next::Unreadable(offset) => {
-                    reader.position = offset + 1;
+                    // What the client does next is not to be relied on.
+                    reader.position = match count {
+                        1 => offset,
+                        2 => offset + 7,
+                        _ => offset + 1,
+                    };
                     self.tell(Input::Unreadable);
                 }
                 Next::Record(offset) => {

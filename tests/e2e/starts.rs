@@ -1,0 +1,197 @@
+//! Where reading begins, and what becomes of offsets that are not in the topic.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use streamproc::sandbox::{Effect, Fault};
+
+use crate::held::wait_until_ready;
+use crate::says::{ids, stop, wait_for_commits, wait_for_hold, wait_for_metric};
+use crate::stage::{Layout, SOON, Stage, event};
+use crate::support::kafka::Record;
+use crate::support::service::Service;
+use crate::support::wait;
+
+/// A topic of two partitions.
+fn stage() -> Stage {
+    Stage::new(Layout { partitions: 2, ..Layout::default() })
+}
+
+/// Writes events of these numbers to both partitions, the device's number being the partition's.
+fn send(stage: &Stage, numbers: std::ops::Range<usize>) {
+    let records: Vec<_> = numbers
+        .flat_map(|number| [0, 1].map(|device| Record::new(event(device, number)).to(i32::from(device == 1))))
+        .collect();
+    stage.send(&records);
+}
+
+fn expected(zero: impl Iterator<Item = usize>, one: impl Iterator<Item = usize>) -> Vec<String> {
+    let mut ids: Vec<_> =
+        zero.map(|number| format!("0-{number}")).chain(one.map(|number| format!("1-{number}"))).collect();
+    ids.sort_unstable();
+    ids
+}
+
+fn policy(stage: &Stage, policy: &str) -> Service {
+    stage.service(&[("kafka", &format!("on_out_of_range = {policy:?}"))])
+}
+
+#[test]
+fn a_new_group_begins_at_the_oldest_record_there_still_is() {
+    let stage = stage();
+    send(&stage, 0..10);
+    stage.cluster.delete_records(&stage.topic, 0, 4);
+    let service = stage.service(&[("kafka", "start = \"earliest\"")]);
+    wait_for_commits(&stage, &service, &[(0, 10), (1, 10)]);
+    assert_eq!(ids(&stage.documents()), expected(4..10, 0..10));
+    // Nothing was lost: nothing of it was ever this group's.
+    assert_eq!(service.metric("streamproc_out_of_range_total", &[]), None);
+    wait_until_ready(&service, SOON);
+}
+
+#[test]
+fn a_new_group_begins_at_the_end_if_told_so_and_that_is_committed_before_anything_is_read() {
+    let stage = stage();
+    send(&stage, 0..10);
+    let latest = [("kafka", "start = \"latest\"")];
+    let service = stage.service(&latest);
+    wait_for_commits(&stage, &service, &[(0, 10), (1, 10)]);
+    stop(&service);
+    // What comes while nothing runs is not skipped: the start applies once.
+    send(&stage, 10..15);
+    let service = service.start_again();
+    wait_for_commits(&stage, &service, &[(0, 15), (1, 15)]);
+    assert_eq!(ids(&stage.documents()), expected(10..15, 10..15));
+}
+
+#[test]
+fn a_new_group_begins_nowhere_if_told_so_until_offsets_are_set() {
+    let stage = stage();
+    send(&stage, 0..10);
+    let service = stage.service(&[("kafka", "start = \"fail\"")]);
+    for partition in 0..2 {
+        wait_for_hold(&service, "no_offset", &stage.topic, partition);
+    }
+    assert_eq!(stage.cluster.committed(&stage.group, &stage.topic), BTreeMap::new());
+    assert!(stage.documents().is_empty());
+    stop(&service);
+    assert_eq!(stage.cluster.committed(&stage.group, &stage.topic), BTreeMap::new());
+
+    // For one of them only: the other counts as added later.
+    stage.cluster.commit(&stage.group, &stage.topic, &BTreeMap::from([(0, 7)]));
+    let service = service.start_again();
+    wait_for_commits(&stage, &service, &[(0, 10), (1, 10)]);
+    assert_eq!(ids(&stage.documents()), expected(7..10, 0..10));
+    wait_until_ready(&service, SOON);
+}
+
+/// The group has read five records of each; of partition 0, records up to the twelfth have expired.
+fn expired() -> Stage {
+    let stage = stage();
+    send(&stage, 0..5);
+    let service = stage.service(&[]);
+    wait_for_commits(&stage, &service, &[(0, 5), (1, 5)]);
+    stop(&service);
+    send(&stage, 5..20);
+    stage.cluster.delete_records(&stage.topic, 0, 12);
+    stage
+}
+
+#[test]
+fn a_partition_whose_offset_has_expired_is_held_alone_until_somebody_sets_one() {
+    let stage = expired();
+    let service = policy(&stage, "pause");
+    let held = wait_for_hold(&service, "out_of_range", &stage.topic, 0);
+    assert_eq!(held.detail, "offset 5 is not in the topic, which holds 12 to 20", "{held:?}");
+    wait_for_commits(&stage, &service, &[(0, 5), (1, 20)]);
+    assert_eq!(service.metric("streamproc_out_of_range_total", &[]), Some(1.0));
+    assert_eq!(ids(&stage.documents()), expected(0..5, 0..20));
+    stop(&service);
+    wait_for_commits(&stage, &service, &[(0, 5), (1, 20)]);
+
+    stage.cluster.commit(&stage.group, &stage.topic, &BTreeMap::from([(0, 15)]));
+    let service = service.start_again();
+    wait_for_commits(&stage, &service, &[(0, 20), (1, 20)]);
+    wait_until_ready(&service, SOON);
+    assert_eq!(ids(&stage.documents()), expected((0..5).chain(15..20), 0..20));
+}
+
+#[test]
+fn a_partition_whose_offset_has_expired_goes_on_elsewhere_if_told_so_and_what_is_lost_is_counted() {
+    for (name, from) in [("earliest", 12), ("latest", 20)] {
+        let stage = expired();
+        let service = policy(&stage, name);
+        wait_for_commits(&stage, &service, &[(0, 20), (1, 20)]);
+        let lost = ["reason=\"out_of_range\""];
+        wait_for_metric(&service, "streamproc_events_skipped_total", &lost, (from - 5) as f64);
+        assert_eq!(service.metric("streamproc_out_of_range_total", &[]), Some(1.0), "{name}");
+        send(&stage, 20..22);
+        wait_for_commits(&stage, &service, &[(0, 22), (1, 22)]);
+        assert_eq!(ids(&stage.documents()), expected((0..5).chain(from..22), 0..22), "{name}");
+        wait_until_ready(&service, SOON);
+    }
+}
+
+#[test]
+fn a_topic_that_was_made_anew_holds_its_partitions() {
+    let stage = stage();
+    send(&stage, 0..10);
+    let service = policy(&stage, "pause");
+    wait_for_commits(&stage, &service, &[(0, 10), (1, 10)]);
+    stop(&service);
+    stage.cluster.delete_topic(&stage.topic);
+    wait::until(SOON, "the topic to be gone", || (stage.cluster.partitions(&stage.topic) == 0).then_some(()));
+    stage.cluster.create_topic(&stage.topic, 2, &[]);
+    // With a topic its offsets go.
+    stage.cluster.commit(&stage.group, &stage.topic, &BTreeMap::from([(0, 10), (1, 10)]));
+    send(&stage, 100..103);
+    let service = service.start_again();
+    for partition in 0..2 {
+        let held = wait_for_hold(&service, "out_of_range", &stage.topic, partition);
+        assert_eq!(held.detail, "offset 10 is not in the topic, which holds 0 to 3", "{held:?}");
+    }
+    wait_for_commits(&stage, &service, &[(0, 10), (1, 10)]);
+    assert_eq!(ids(&stage.documents()), expected(0..10, 0..10));
+}
+
+/// A partition falls behind while Cosmos DB takes nothing of it, and Kafka deletes what it has not read.
+#[test]
+fn what_was_read_before_it_expired_is_stored_before_the_partition_is_held_or_goes_on() {
+    for (name, goes_on) in [("pause", false), ("earliest", true)] {
+        let stage = stage();
+        let effect = Effect::Answer {
+            status: 429,
+            substatus: 3200,
+            retry_after: Some(Duration::from_millis(100)),
+            after_work: false,
+        };
+        stage.cosmos().faults().add(Fault { partition_key: Some("device-0".into()), ..Fault::new(effect) });
+        let kafka = format!("on_out_of_range = {name:?}");
+        let service = stage.service(&[("kafka", &kafka), ("trigger", "max_events_per_trigger = 10")]);
+        send(&stage, 0..100);
+        // Ten are being written, ten wait for that, and so the partition is paused.
+        wait_for_commits(&stage, &service, &[(0, 0), (1, 100)]);
+        wait::until(SOON, "what was fetched is thrown away", || {
+            service.metric("streamproc_refetched_bytes_total", &[]).filter(|bytes| *bytes > 0.0)
+        });
+        stage.cluster.delete_records(&stage.topic, 0, 90);
+        stage.cosmos().faults().clear();
+        if goes_on {
+            wait_for_commits(&stage, &service, &[(0, 100), (1, 100)]);
+            wait_until_ready(&service, SOON);
+            let documents = stage.documents();
+            let stored = ids(&documents);
+            let read = stored.iter().filter(|id| id.starts_with("0-")).count() - 10;
+            assert!((20..90).contains(&read), "{stored:?}");
+            let lost = (90 - read) as f64;
+            wait_for_metric(&service, "streamproc_events_skipped_total", &["reason=\"out_of_range\""], lost);
+            assert_eq!(stored, expected((0..read).chain(90..100), 0..100));
+        } else {
+            let held = wait_for_hold(&service, "out_of_range", &stage.topic, 0);
+            let read = usize::try_from(stage.cluster.committed(&stage.group, &stage.topic)[&0]).unwrap();
+            assert!((20..90).contains(&read), "{read}");
+            assert!(held.detail.contains(&format!("offset {read} is not")), "{held:?}");
+            assert_eq!(ids(&stage.documents()), expected(0..read, 0..100));
+        }
+    }
+}
