@@ -19,7 +19,8 @@ pub fn owned(service: &Service) -> f64 {
 pub fn wait_until_shared(services: &[&Service], partitions: f64, least: f64) {
     wait::until_ok(SOON, "the partitions to be shared", || {
         let owned: Vec<_> = services.iter().map(|service| owned(service)).collect();
-        let shared = owned.iter().sum::<f64>() == partitions && owned.iter().all(|owned| *owned >= least);
+        let all: f64 = owned.iter().sum();
+        let shared = (all - partitions).abs() < 0.5 && owned.iter().all(|owned| *owned >= least);
         if shared { Ok(()) } else { Err(format!("{owned:?}")) }
     });
 }
