@@ -4,7 +4,6 @@ mod assignment;
 mod batches;
 mod commits;
 mod drain;
-mod passed_over;
 mod trouble;
 mod world;
 
