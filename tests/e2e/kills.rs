@@ -36,15 +36,15 @@ fn of_two_processes_one_is_terminated_and_one_is_killed() {
     let flow = Flow::start(&stage, 40, 600);
     let watch = Watch::start(&stage, flow.acknowledged());
     let (first, second) = (stage.service(&[]), stage.service(&[]));
-    wait_until_shared(&[&first, &second], 6.0, 2.0);
+    wait_until_shared(&[&first, &second], 6, 2);
     terminate(&first);
     assert_eq!(stage.cosmos().journal().unwrap().repetitions(), 0, "it left nothing undone");
-    wait_until_shared(&[&second], 6.0, 6.0);
+    wait_until_shared(&[&second], 6, 6);
     let first = first.start_again();
-    wait_until_shared(&[&first, &second], 6.0, 2.0);
+    wait_until_shared(&[&first, &second], 6, 2);
     kill(&second);
     // Kafka has to miss its heartbeats first.
-    wait_until_shared(&[&first], 6.0, 6.0);
+    wait_until_shared(&[&first], 6, 6);
     let sent = flow.stop();
     stage.wait_until_caught_up(&first, SOON);
     let seen = watch.end();
@@ -59,11 +59,11 @@ fn a_process_that_stood_still_too_long_settles_and_commits_nothing_of_what_other
     let flow = Flow::start(&stage, 40, 600);
     let watch = Watch::start(&stage, flow.acknowledged());
     let (first, second) = (stage.service(&[]), stage.service(&[]));
-    wait_until_shared(&[&first, &second], 6.0, 2.0);
+    wait_until_shared(&[&first, &second], 6, 2);
     first.signal(Signal::Stop);
-    wait_until_shared(&[&second], 6.0, 6.0);
+    wait_until_shared(&[&second], 6, 6);
     first.signal(Signal::Continue);
-    wait_until_shared(&[&first, &second], 6.0, 2.0);
+    wait_until_shared(&[&first, &second], 6, 2);
     let sent = flow.stop();
     stage.wait_until_caught_up(&first, SOON);
     watch.end();
@@ -83,10 +83,10 @@ fn twenty_kills_at_random_instants() {
     for _ in 0..KILLS {
         // A third of them while it starts or joins.
         if random.random_ratio(2, 3) {
-            wait_until_shared(&[&service], 6.0, 6.0);
+            wait_until_shared(&[&service], 6, 6);
         }
         std::thread::sleep(Duration::from_millis(random.random_range(0..1_200)));
-        at_work += usize::from(owned(&service) > 0.0);
+        at_work += usize::from(owned(&service) > 0);
         kill(&service);
         stage.cluster.expel_all(&stage.group);
         service = service.start_again();

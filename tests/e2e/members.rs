@@ -10,16 +10,16 @@ use crate::support::service::Service;
 use crate::support::wait;
 
 /// How many partitions a process owns.
-pub fn owned(service: &Service) -> f64 {
-    service.metric("streamproc_assigned_partitions", &[]).unwrap_or(0.0)
+pub fn owned(service: &Service) -> usize {
+    service.metric("streamproc_assigned_partitions", &[]).unwrap_or(0.0) as usize
 }
 
 /// Waits until the processes share the partitions, none with less than `least`.
 #[track_caller]
-pub fn wait_until_shared(services: &[&Service], partitions: f64, least: f64) {
+pub fn wait_until_shared(services: &[&Service], partitions: usize, least: usize) {
     wait::until_ok(SOON, "the partitions to be shared", || {
         let owned: Vec<_> = services.iter().map(|service| owned(service)).collect();
-        let shared = owned.iter().sum::<f64>() == partitions && owned.iter().all(|owned| *owned >= least);
+        let shared = owned.iter().sum::<usize>() == partitions && owned.iter().all(|owned| *owned >= least);
         if shared { Ok(()) } else { Err(format!("{owned:?}")) }
     });
 }

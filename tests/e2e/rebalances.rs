@@ -14,13 +14,13 @@ fn a_third_process_joins_and_leaves_under_load() {
     let watch = Watch::start(&stage, flow.acknowledged());
     let first = stage.service(&[]);
     let second = stage.service(&[]);
-    wait_until_shared(&[&first, &second], 12.0, 4.0);
+    wait_until_shared(&[&first, &second], 12, 4);
     for _ in 0..2 {
         let third = stage.service(&[]);
-        wait_until_shared(&[&first, &second, &third], 12.0, 2.0);
+        wait_until_shared(&[&first, &second, &third], 12, 2);
         std::thread::sleep(Duration::from_secs(1));
         terminate(&third);
-        wait_until_shared(&[&first, &second], 12.0, 4.0);
+        wait_until_shared(&[&first, &second], 12, 4);
     }
     let acknowledged = flow.stop();
     stage.wait_until_caught_up(&first, SOON);
