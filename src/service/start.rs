@@ -249,7 +249,7 @@ impl Parts {
             {
                 self.health.clear(before, "");
             }
-            if reason == "sign_in" {
+            if matches!(reason, "sign_in" | "forbidden") {
                 self.metrics.auth_failures.with_label_values(&["cosmos"]).inc();
             }
             self.health.raise(reason, "", detail);

@@ -13,11 +13,11 @@ pub(crate) struct Backoff {
 }
 
 impl Backoff {
-    /// Pauses from `first` to `longest`.
+    /// Pauses from `first` to `longest`. The jitter is up to as much again as the pause without it.
     pub(crate) fn new(first: Duration, longest: Duration) -> Self {
         let builder = ExponentialBuilder::new()
             .with_min_delay(first)
-            .with_max_delay(longest)
+            .with_max_delay((longest / 2).max(first))
             .with_jitter()
             .without_max_times();
         Self { builder, delays: builder.build(), longest }
@@ -51,7 +51,7 @@ mod tests {
             delays
                 .iter()
                 .skip(10)
-                .all(|delay| *delay >= Duration::from_secs(5) && *delay <= Duration::from_secs(10))
+                .all(|delay| *delay >= Duration::from_millis(2_500) && *delay <= Duration::from_secs(5))
         );
         backoff.reset();
         assert!(backoff.next_delay() <= Duration::from_millis(200));

@@ -1,21 +1,26 @@
 //! The gate that all writes pass. It closes when nothing can be written at all (a wrong key, a
 //! missing container), so that not every lane keeps asking; while it is closed, one lane at a time
 //! tries again, with growing pauses in between.
+//!
+//! Whether it is closed and what `/readyz` says about it change together: an answer that is long in
+//! coming must not leave a condition behind that nobody will clear.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::MutexGuard;
+use tokio::sync::{Mutex, MutexGuard, watch};
 
 use super::backoff::Backoff;
-use crate::core::write::verdict::Pause;
+use crate::observe::health::Health;
+use crate::store::Obstacle;
 
 /// Open, or closed for a reason.
 #[derive(Debug)]
 pub(super) struct Gate {
-    closed: Mutex<Option<Pause>>,
-    probe: tokio::sync::Mutex<Backoff>,
+    health: Health,
+    closed: watch::Sender<Option<&'static str>>,
+    probing: Mutex<Backoff>,
+    was_opened: AtomicBool,
 }
 
 /// The right to send one request.
@@ -23,54 +28,72 @@ pub(super) enum Turn<'a> {
     /// The gate is open.
     Open,
     /// The gate is closed; this request tries whether it may open. Others wait until this is dropped.
-    Probe(Pause, #[allow(dead_code, reason = "held, not read")] MutexGuard<'a, Backoff>),
+    Probe(#[allow(dead_code, reason = "held, not read")] MutexGuard<'a, Backoff>),
 }
 
 impl Gate {
-    pub(super) fn new(backoff: Backoff) -> Self {
-        Self { closed: Mutex::new(None), probe: tokio::sync::Mutex::new(backoff) }
+    pub(super) fn new(backoff: Backoff, health: Health) -> Self {
+        let (closed, _) = watch::channel(None);
+        Self { health, closed, probing: Mutex::new(backoff), was_opened: AtomicBool::new(false) }
     }
 
-    /// Waits for a turn.
+    /// Waits for a turn. Whoever waits goes on as soon as the gate is opened, by whomever.
     pub(super) async fn turn(&self) -> Turn<'_> {
-        if self.closed().is_none() {
-            return Turn::Open;
-        }
-        let mut backoff = self.probe.lock().await;
-        match self.closed() {
-            None => Turn::Open,
-            Some(pause) => {
-                let wait = backoff.next_delay();
-                tokio::time::sleep(wait).await;
-                Turn::Probe(pause, backoff)
-            }
+        let mut closed = self.closed.subscribe();
+        tokio::select! {
+            biased;
+            _ = closed.wait_for(Option::is_none) => Turn::Open,
+            turn = self.next_probe() => turn,
         }
     }
 
-    /// Nothing can be written. Gives why it was closed before, if that was another reason.
-    pub(super) fn close(&self, pause: Pause) -> Option<Pause> {
-        self.lock().replace(pause).filter(|before| *before != pause)
-    }
-
-    /// Something was written. Gives why it was closed, if it was.
-    pub(super) fn open(&self, turn: &mut Turn<'_>) -> Option<Pause> {
-        if let Turn::Probe(_, backoff) = turn {
+    async fn next_probe(&self) -> Turn<'_> {
+        let mut backoff = self.probing.lock().await;
+        if self.was_opened.swap(false, Ordering::Relaxed) {
             backoff.reset();
         }
-        self.lock().take()
+        tokio::time::sleep(backoff.next_delay()).await;
+        Turn::Probe(backoff)
+    }
+
+    /// Nothing can be written.
+    pub(super) fn close(&self, obstacle: Obstacle) {
+        self.closed.send_modify(|closed| self.set(closed, obstacle));
+    }
+
+    /// Nothing could be written when it was tried. If something was written meanwhile, that is over.
+    pub(super) fn keep_closed(&self, obstacle: Obstacle) {
+        self.closed.send_if_modified(|closed| {
+            let is_closed = closed.is_some();
+            if is_closed {
+                self.set(closed, obstacle);
+            }
+            is_closed
+        });
+    }
+
+    fn set(&self, closed: &mut Option<&'static str>, obstacle: Obstacle) {
+        if let Some(before) = closed.replace(obstacle.reason)
+            && before != obstacle.reason
+        {
+            self.health.clear(before, "");
+        }
+        self.health.raise(obstacle.reason, "", obstacle.detail);
+    }
+
+    /// Something was written.
+    pub(super) fn open(&self) {
+        self.closed.send_if_modified(|closed| {
+            let Some(reason) = closed.take() else { return false };
+            self.health.clear(reason, "");
+            self.was_opened.store(true, Ordering::Relaxed);
+            true
+        });
     }
 
     /// Whether nothing can be written at present, as far as known.
     pub(super) fn is_closed(&self) -> bool {
-        self.closed().is_some()
-    }
-
-    fn closed(&self) -> Option<Pause> {
-        *self.lock()
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Pause>> {
-        self.closed.lock().unwrap_or_else(PoisonError::into_inner)
+        self.closed.borrow().is_some()
     }
 }
 
@@ -81,32 +104,45 @@ pub(super) fn probe_backoff() -> Backoff {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
 
     use futures::future::join_all;
 
     use super::*;
+    use crate::observe::metrics::Metrics;
+
+    fn gate() -> Gate {
+        Gate::new(probe_backoff(), Health::new(Metrics::new().unwrap()))
+    }
+
+    fn obstacle(reason: &'static str) -> Obstacle {
+        Obstacle { reason, detail: format!("{reason}, seen") }
+    }
+
+    fn reasons(gate: &Gate) -> Vec<&'static str> {
+        gate.health.conditions().iter().map(|condition| condition.reason).collect()
+    }
 
     #[tokio::test(start_paused = true)]
     async fn while_the_gate_is_closed_one_lane_at_a_time_tries() {
-        let gate = Gate::new(probe_backoff());
+        let gate = gate();
         let (at_once, most, tries) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
-        gate.close(Pause::SignIn);
+        gate.close(obstacle("sign_in"));
         let lanes = (0..50).map(|_| async {
             loop {
-                let mut turn = gate.turn().await;
-                let now = at_once.fetch_add(1, Ordering::Relaxed) + 1;
-                if matches!(turn, Turn::Probe(..)) {
-                    most.fetch_max(now, Ordering::Relaxed);
-                    let count = tries.fetch_add(1, Ordering::Relaxed) + 1;
-                    tokio::time::sleep(Duration::from_millis(10)).await;
-                    if count == 5 {
-                        assert_eq!(gate.open(&mut turn), Some(Pause::SignIn));
-                    }
-                }
-                at_once.fetch_sub(1, Ordering::Relaxed);
-                if matches!(turn, Turn::Open) || tries.load(Ordering::Relaxed) >= 5 {
+                let turn = gate.turn().await;
+                if matches!(turn, Turn::Open) {
                     return;
+                }
+                let now = at_once.fetch_add(1, Ordering::Relaxed) + 1;
+                most.fetch_max(now, Ordering::Relaxed);
+                let count = tries.fetch_add(1, Ordering::Relaxed) + 1;
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                at_once.fetch_sub(1, Ordering::Relaxed);
+                if count == 5 {
+                    assert_eq!(reasons(&gate), ["sign_in"]);
+                    gate.open();
+                    assert_eq!(reasons(&gate), [""; 0]);
                 }
             }
         });
@@ -116,11 +152,54 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_lane_that_gives_up_while_trying_leaves_its_turn_to_another() {
-        let gate = Gate::new(probe_backoff());
-        gate.close(Pause::Forbidden);
+        let gate = gate();
+        gate.close(obstacle("forbidden"));
         let turn = gate.turn().await;
-        assert!(matches!(turn, Turn::Probe(Pause::Forbidden, _)));
+        assert!(matches!(turn, Turn::Probe(..)));
         drop(turn);
         assert!(matches!(gate.turn().await, Turn::Probe(..)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_probe_that_fails_after_the_gate_was_opened_closes_nothing() {
+        let gate = gate();
+        gate.close(obstacle("sign_in"));
+        let probe = gate.turn().await;
+        assert!(matches!(probe, Turn::Probe(..)));
+        gate.open();
+        gate.keep_closed(obstacle("store_unreachable"));
+        assert!(!gate.is_closed());
+        assert_eq!(reasons(&gate), [""; 0]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_probe_finds_takes_the_place_of_what_was_the_matter_before() {
+        let gate = gate();
+        gate.close(obstacle("partition_key_mismatch"));
+        gate.keep_closed(obstacle("container_missing"));
+        assert_eq!(reasons(&gate), ["container_missing"]);
+        gate.open();
+        assert_eq!(reasons(&gate), [""; 0]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_goes_on_as_soon_as_another_opens_the_gate() {
+        let gate = gate();
+        for _ in 0..8 {
+            // The pauses grow to half a minute.
+            gate.close(obstacle("sign_in"));
+            drop(gate.turn().await);
+        }
+        let begun = tokio::time::Instant::now();
+        let opening = async {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            gate.open();
+        };
+        let (first, second, ()) = tokio::join!(gate.turn(), gate.turn(), opening);
+        assert!(matches!((first, second), (Turn::Open, Turn::Open)));
+        assert_eq!(begun.elapsed(), Duration::from_millis(10));
+        gate.close(obstacle("sign_in"));
+        assert!(matches!(gate.turn().await, Turn::Probe(..)));
+        assert!(begun.elapsed() < Duration::from_secs(3), "the pauses begin anew");
     }
 }

@@ -15,7 +15,7 @@ use crate::core::write::lane::{Answer, Lane, Refusal, Step};
 use crate::core::write::plan::Versions;
 use crate::core::write::verdict::{Pause, Retry, Status};
 use crate::dead_letter::DeadLetters;
-use crate::store::{Kind, Request, Store};
+use crate::store::{Kind, Obstacle, Request, Store};
 
 /// The pauses of a lane between two tries of the same request.
 fn retry_backoff() -> Backoff {
@@ -35,12 +35,12 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
         let mut backoff = retry_backoff();
         let mut trouble = work.troubles.lane();
         while let Some(group) = lane.request() {
-            let Some(mut turn) = work.stop.wait_for(self.gate.turn()).await else { return };
+            let Some(turn) = work.stop.wait_for(self.gate.turn()).await else { return };
             let mut in_order = false;
-            if let Turn::Probe(pause, _) = turn {
-                if let Err(problem) = self.store.check().await {
-                    self.count_sign_in(pause);
-                    self.health.raise(pause.as_str(), "", problem);
+            if matches!(turn, Turn::Probe(..)) {
+                if let Err(obstacle) = self.store.check().await {
+                    self.count_sign_in(obstacle.reason);
+                    self.gate.keep_closed(obstacle);
                     continue;
                 }
                 in_order = true;
@@ -63,12 +63,12 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
             }
             match lane.answer(&answer) {
                 Step::Stored(stored) => {
-                    self.open_gate(&mut turn);
+                    self.gate.open();
                     trouble.is_over();
                     backoff.reset();
                     self.stored(work, &stored);
                 }
-                Step::Split => self.open_gate(&mut turn),
+                Step::Split => self.gate.open(),
                 Step::Retry(retry) => {
                     self.metrics.store_retries.with_label_values(&[retry.as_str()]).inc();
                     drop(turn);
@@ -92,7 +92,7 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
                     }
                 }
                 Step::Refused(refusal) => {
-                    self.open_gate(&mut turn);
+                    self.gate.open();
                     drop(turn);
                     if self.refusals().allow() {
                         trouble.is_over();
@@ -158,13 +158,6 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
         answer
     }
 
-    /// The container answered about documents: nothing stops all writes any more.
-    fn open_gate(&self, turn: &mut Turn<'_>) {
-        if let Some(pause) = self.gate.open(turn) {
-            self.health.clear(pause.as_str(), "");
-        }
-    }
-
     fn stored(&self, work: &Work<'_>, stored: &[Versions]) {
         let records = &work.batch.records;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
@@ -190,22 +183,20 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
         self.dead_letter(work, refusal.record, refusal.reason, &refusal.message, Some(refusal.status)).await
     }
 
-    fn count_sign_in(&self, pause: Pause) {
-        if matches!(pause, Pause::SignIn | Pause::Forbidden) {
+    fn count_sign_in(&self, reason: &str) {
+        if [Pause::SignIn, Pause::Forbidden].map(Pause::as_str).contains(&reason) {
             self.metrics.auth_failures.with_label_values(&["cosmos"]).inc();
         }
     }
 
     fn paused(&self, pause: Pause, status: Status, answer: &Answer, trouble: &mut Trouble<'_>) {
-        self.count_sign_in(pause);
+        let reason = pause.as_str();
+        self.count_sign_in(reason);
         let detail = format!("Cosmos DB answers {status}: {}. {}", answer.message, advice(pause));
         if pause.is_of_container() {
-            if let Some(before) = self.gate.close(pause) {
-                self.health.clear(before.as_str(), "");
-            }
-            self.health.raise(pause.as_str(), "", detail);
+            self.gate.close(Obstacle { reason, detail });
         } else {
-            trouble.holds(pause.as_str(), &detail);
+            trouble.holds(reason, &detail);
         }
     }
 }

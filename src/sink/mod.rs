@@ -76,7 +76,7 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
     ) -> Self {
         Self {
             limits: Limits::new(settings.body_bytes, assigned),
-            gate: Gate::new(gate::probe_backoff()),
+            gate: Gate::new(gate::probe_backoff(), health.clone()),
             governor: Mutex::new(Governor::new(Instant::now().into_std())),
             refusals: Mutex::new(Refusals::new(settings.max_fraction)),
             store,

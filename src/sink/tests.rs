@@ -21,7 +21,7 @@ use crate::core::write::verdict::Status;
 use crate::dead_letter::{DeadLetters, Letter};
 use crate::observe::health::Health;
 use crate::observe::metrics::Metrics;
-use crate::store::{Kind, Request, Store};
+use crate::store::{Kind, Obstacle, Request, Store};
 
 /// What a fake store answers instead of storing: by key, the ids asked for, and how often it was asked.
 type Fault = Box<dyn Fn(&str, &[String], usize) -> Option<Answer> + Send>;
@@ -40,6 +40,10 @@ struct Inner {
     checks: usize,
     /// How long it takes to answer.
     takes: Duration,
+    /// How long for a key that is slower than that.
+    takes_of: HashMap<String, Duration>,
+    /// How long it takes to look at the container.
+    check_takes: Duration,
 }
 
 impl FakeStore {
@@ -87,7 +91,8 @@ impl Store for FakeStore {
             let mut inner = self.lock();
             assert!(inner.in_flight.insert(key.clone()), "two requests of the key {key} at once");
             inner.requests.push((key.clone(), ids.clone()));
-            inner.takes.max(Duration::from_millis(5))
+            let of_key = inner.takes_of.get(&key).copied().unwrap_or_default();
+            inner.takes.max(of_key).max(Duration::from_millis(5))
         };
         tokio::time::sleep(takes).await;
         let mut inner = self.lock();
@@ -104,10 +109,15 @@ impl Store for FakeStore {
         Answer::stored(7.0)
     }
 
-    async fn check(&self) -> Result<(), String> {
+    async fn check(&self) -> Result<(), Obstacle> {
+        let takes = self.lock().check_takes;
+        tokio::time::sleep(takes).await;
         let mut inner = self.lock();
         inner.checks += 1;
-        inner.container_problem.clone().map_or(Ok(()), Err)
+        inner
+            .container_problem
+            .clone()
+            .map_or(Ok(()), |detail| Err(Obstacle { reason: "container_missing", detail }))
     }
 }
 
@@ -364,6 +374,21 @@ async fn when_the_reason_changes_the_one_before_is_over() {
     }
     assert!(writing.await.unwrap());
     assert!(bench.reasons().is_empty(), "{:?}", bench.reasons());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_that_fails_when_others_are_stored_meanwhile_holds_nothing() {
+    let bench = Bench::new(FakeStore::failing(|key, _, asked| {
+        (key.contains('b') && asked == 1).then(|| answer(401))
+    }));
+    bench.store.lock().container_problem = Some("no answer".into());
+    bench.store.lock().takes_of.insert("a".into(), Duration::from_secs(4));
+    bench.store.lock().check_takes = Duration::from_secs(5);
+    let writing = bench.start(&[event("a", "1", 1.0), event("b", "2", 1.0)], Stop::default());
+    assert!(writing.await.unwrap());
+    assert_eq!(bench.reasons(), [""; 0]);
+    let store = bench.store.lock();
+    assert_eq!((store.documents.len(), store.checks), (2, 1));
 }
 
 #[tokio::test(start_paused = true)]

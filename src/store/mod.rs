@@ -40,6 +40,15 @@ impl Kind<'_> {
     }
 }
 
+/// Why nothing can be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Obstacle {
+    /// The reason's name in the metrics and on `/readyz`.
+    pub reason: &'static str,
+    /// What was seen, and what to do.
+    pub detail: String,
+}
+
 /// A store of documents.
 pub trait Store: Send + Sync + 'static {
     /// Sends a request once and gives what came of it. It ends within the request timeout; no answer
@@ -48,6 +57,5 @@ pub trait Store: Send + Sync + 'static {
     fn write(&self, request: Request<'_>) -> impl Future<Output = Answer> + Send;
 
     /// Looks whether the container is there and has the partition key paths of the configuration.
-    /// An error says what is wrong and what to do.
-    fn check(&self) -> impl Future<Output = Result<(), String>> + Send;
+    fn check(&self) -> impl Future<Output = Result<(), Obstacle>> + Send;
 }

@@ -17,6 +17,7 @@ use crate::azure::with_causes;
 
 const API_VERSION: &str = "2020-07-15";
 const SCOPE: &str = "https://cosmos.azure.com/.default";
+const PROXY_VARIABLE: &str = "AZURE_COSMOS_CONNECTION_POOL_IS_PROXY_ALLOWED";
 const TIME_LIMIT: Duration = Duration::from_secs(8);
 
 /// What of the account matters here.
@@ -31,6 +32,7 @@ pub(super) struct Properties {
 #[derive(Debug)]
 pub(super) enum Problem {
     SignIn(String),
+    Forbidden(String),
     Unreachable(String),
 }
 
@@ -39,6 +41,7 @@ impl Problem {
         let endpoint = endpoint.to_string();
         match self {
             Self::SignIn(message) => ConnectError::SignIn { endpoint, message },
+            Self::Forbidden(message) => ConnectError::Forbidden { endpoint, message },
             Self::Unreachable(message) => ConnectError::Unreachable { endpoint, message },
         }
     }
@@ -48,8 +51,11 @@ pub(super) async fn read(account: &AccountReference) -> Result<Properties, Probl
     let unreachable = |error: &reqwest::Error| Problem::Unreachable(one_line(&causes(error)));
     let date = httpdate(SystemTime::now());
     let authorization = authorization(account.auth(), &date).await?;
-    let client =
-        reqwest::Client::builder().timeout(TIME_LIMIT).build().map_err(|error| unreachable(&error))?;
+    let mut client = reqwest::Client::builder().timeout(TIME_LIMIT);
+    if !proxies_are_allowed(std::env::var(PROXY_VARIABLE).ok().as_deref()) {
+        client = client.no_proxy();
+    }
+    let client = client.build().map_err(|error| unreachable(&error))?;
     let response = client
         .get(account.endpoint().clone())
         .header("authorization", authorization)
@@ -61,16 +67,20 @@ pub(super) async fn read(account: &AccountReference) -> Result<Properties, Probl
         .map_err(|error| unreachable(&error))?;
     let status = response.status().as_u16();
     let body = response.bytes().await.map_err(|error| unreachable(&error))?;
-    if status == 401 || status == 403 {
-        let message = format!("{status}: {}", one_line(&String::from_utf8_lossy(&body)));
-        return Err(Problem::SignIn(message));
-    }
-    if status != 200 {
-        let message = format!("it answers {status}: {}", one_line(&String::from_utf8_lossy(&body)));
-        return Err(Problem::Unreachable(message));
+    let said = || format!("{status}: {}", one_line(&String::from_utf8_lossy(&body)));
+    match status {
+        200 => {}
+        401 => return Err(Problem::SignIn(said())),
+        403 => return Err(Problem::Forbidden(said())),
+        _ => return Err(Problem::Unreachable(format!("it answers {}", said()))),
     }
     serde_json::from_slice(&body)
         .map_err(|error| Problem::Unreachable(format!("its properties are not what they should be: {error}")))
+}
+
+/// Microsoft's client, which does all the rest, takes no notice of proxies unless it is told to.
+fn proxies_are_allowed(variable: Option<&str>) -> bool {
+    variable.is_some_and(|value| value.trim().eq_ignore_ascii_case("true"))
 }
 
 async fn authorization(credential: &Credential, date: &str) -> Result<String, Problem> {
@@ -117,6 +127,12 @@ fn causes(error: &reqwest::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn proxies_are_for_those_who_ask_for_them() {
+        let allowed = [Some("true"), Some("True "), Some("false"), Some(""), None].map(proxies_are_allowed);
+        assert_eq!(allowed, [true, true, false, false, false]);
+    }
 
     #[test]
     fn a_date_is_written_as_http_wants_it() {

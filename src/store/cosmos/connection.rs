@@ -68,6 +68,17 @@ pub enum ConnectError {
         /// What it said.
         message: String,
     },
+    /// We are known, but may not do this, or not from here.
+    #[error(
+        "Cosmos DB at {endpoint} forbids it: {message}. Give the identity the role Cosmos DB Built-in Data \
+         Contributor, and look at the account's firewall."
+    )]
+    Forbidden {
+        /// The account.
+        endpoint: String,
+        /// What it said.
+        message: String,
+    },
     /// The account cannot be reached or does not answer as it should.
     #[error("Cosmos DB at {endpoint} cannot be reached: {message}")]
     Unreachable {
@@ -117,6 +128,7 @@ impl ConnectError {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::NoCredential(_) | Self::SignIn { .. } => "sign_in",
+            Self::Forbidden { .. } => "forbidden",
             Self::Unreachable { .. } => "store_unreachable",
             Self::ContainerMissing { .. } => "container_missing",
             Self::PartitionKeyMismatch { .. } => "partition_key_mismatch",
@@ -250,7 +262,8 @@ impl Target {
     fn problem(&self, error: &CosmosError) -> ConnectError {
         let (endpoint, message) = (self.endpoint.to_string(), one_line(&with_causes(error)));
         match u16::from(error.status().status_code()) {
-            401 | 403 => ConnectError::SignIn { endpoint, message },
+            401 => ConnectError::SignIn { endpoint, message },
+            403 => ConnectError::Forbidden { endpoint, message },
             _ => ConnectError::Unreachable { endpoint, message },
         }
     }

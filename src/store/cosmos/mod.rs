@@ -18,7 +18,7 @@ use azure_data_cosmos_driver::models::{
 
 use self::connection::Connection;
 pub use self::connection::{ConnectError, CredentialSource, Target};
-use super::{Kind, Request, Store};
+use super::{Kind, Obstacle, Request, Store};
 use crate::core::key::{KeyPart, PartitionKey};
 use crate::core::write::lane::Answer;
 use crate::core::write::verdict::Status;
@@ -72,8 +72,10 @@ impl Store for Cosmos {
         }
     }
 
-    async fn check(&self) -> Result<(), String> {
-        let renewed = self.connection().renew(&self.target).await.map_err(|error| error.to_string())?;
+    async fn check(&self) -> Result<(), Obstacle> {
+        let renewed = self.connection().renew(&self.target).await;
+        let renewed =
+            renewed.map_err(|error| Obstacle { reason: error.reason(), detail: error.to_string() })?;
         if let Some(renewed) = renewed {
             *self.connection.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(renewed);
         }
