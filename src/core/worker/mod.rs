@@ -8,6 +8,8 @@
 //! The life of a partition:
 //!
 //! ```text
+//!                                        Stopping (until what was read is committed)
+//!                                       gone^   v
 //!  Assigned ──> Starting ──found──> Reading ──> Held (out of range, corrupt, no offset)
 //!                                   │   ^ │        │ repaired
 //!                                   │   │ └─jumps─>v

@@ -4,6 +4,7 @@ mod assignment;
 mod batches;
 mod commits;
 mod drain;
+mod passed_over;
 mod trouble;
 mod world;
 

@@ -3,17 +3,17 @@
 use super::*;
 
 impl Bench {
-    fn apply(&mut self, input: Input) {
+    pub(super) fn apply(&mut self, input: Input) {
         self.worker.apply(input, self.now);
     }
 
     /// The client has met something unreadable. Gives what is to be probed.
-    fn meets_something_unreadable(&mut self) -> Probed {
+    pub(super) fn meets_something_unreadable(&mut self) -> Probed {
         self.apply(Input::Unreadable);
         self.probe_after(0)
     }
 
-    fn probe_after(&mut self, millis: u64) -> Probed {
+    pub(super) fn probe_after(&mut self, millis: u64) -> Probed {
         let effects = self.after(millis);
         let found = effects.into_iter().find_map(|effect| match effect {
             Effect::Probe(mut wanted) => Some(wanted.remove(0)),
@@ -23,14 +23,20 @@ impl Bench {
         Probed { partition, epoch, stretch, finding: Finding::Unknown }
     }
 
-    fn finds(&mut self, probed: &Probed, finding: Finding) {
+    pub(super) fn finds(&mut self, probed: &Probed, finding: Finding) {
         self.apply(Input::Probed(vec![Probed { finding, ..probed.clone() }]));
     }
 
     /// An offset is gone, and the partition holds `low` to `high`.
-    fn loses_its_place(&mut self, low: i64, high: i64) {
+    pub(super) fn loses_its_place(&mut self, low: i64, high: i64) {
         self.apply(Input::OffsetGone);
-        let (partition, epoch, position) = match self.after(0).remove(0) {
+        let asked = self.after(0);
+        self.learns_limits(asked, low, high);
+    }
+
+    /// What was asked about the limits is answered.
+    pub(super) fn learns_limits(&mut self, mut asked: Vec<Effect>, low: i64, high: i64) {
+        let (partition, epoch, position) = match asked.remove(0) {
             Effect::ReadRange(mut wanted) => wanted.remove(0),
             other => panic!("{other:?}"),
         };
@@ -39,7 +45,7 @@ impl Bench {
     }
 
     /// The group has committed this, Kafka says when asked.
-    fn hears_of(&mut self, offset: i64) {
+    pub(super) fn hears_of(&mut self, offset: i64) {
         let effects = self.after(30_000);
         let [Effect::FindStart(wanted)] = effects.as_slice() else { panic!("{effects:?}") };
         let (partition, epoch) = wanted[0].clone();
@@ -47,14 +53,14 @@ impl Bench {
     }
 
     /// Everything of a micro-batch is stored.
-    fn store(&mut self, batch: &Batch) {
+    pub(super) fn store(&mut self, batch: &Batch) {
         let offsets: Vec<_> = (0..batch.records.len()).map(|index| batch.records.offset(index).0).collect();
         self.settle(batch, offsets);
         self.end(batch);
     }
 }
 
-fn write_of(effects: &mut Vec<Effect>) -> Batch {
+pub(super) fn write_of(effects: &mut Vec<Effect>) -> Batch {
     let place = effects.iter().position(|effect| matches!(effect, Effect::Write(_)));
     match effects.remove(place.unwrap_or_else(|| panic!("a micro-batch was expected in {effects:?}"))) {
         Effect::Write(batch) => *batch,
@@ -320,23 +326,6 @@ fn an_offset_behind_the_end_is_not_taken_when_the_topic_has_grown_up_to_it() {
     bench.hears_of(0);
     let effects = bench.after(0);
     assert!(matches!(effects.as_slice(), [Effect::SeekAndResume(_, Offset(0)), Effect::Released(_)]));
-}
-
-#[test]
-fn limits_are_held_against_the_moment_they_were_asked_for() {
-    let mut bench = Bench::reading(settings());
-    bench.apply(Input::OffsetGone);
-    bench.take(0, 10..13);
-    let (partition, epoch, position) = match bench.after(0).remove(0) {
-        Effect::ReadRange(mut wanted) => wanted.remove(0),
-        other => panic!("{other:?}"),
-    };
-    assert_eq!(position, Offset(10));
-    // The end was read before the latest records were.
-    let range = Range { partition, epoch, position, low: Offset(0), high: Offset(11) };
-    bench.apply(Input::Ranges(vec![range]));
-    let effects = bench.after(0);
-    assert!(matches!(effects.as_slice(), [Effect::SeekAndResume(_, Offset(13))]), "{effects:?}");
 }
 
 /// Whether the client passed over something there nobody can tell any more.
