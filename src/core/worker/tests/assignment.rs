@@ -90,6 +90,8 @@ fn outcomes_of_an_earlier_assignment_settle_nothing() {
     bench.settle(&old, 10..14);
     bench.end(&old);
     assert_eq!(commits(&bench.after(5_000)), []);
+    bench.take(0, 14..18);
+    assert!(bench.after(5_000).is_empty(), "the present micro-batch has not ended");
 }
 
 #[test]
