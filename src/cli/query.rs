@@ -164,6 +164,7 @@ impl Documents {
 }
 
 /// A document without what the store has added, for somebody who looks at it.
+#[cfg(feature = "sandbox")]
 pub(super) fn without_bookkeeping(document: &str) -> serde_json::Result<String> {
     let Row(fields) = serde_json::from_str(document)?;
     let fields = fields.into_iter().filter(|(name, _)| !BOOKKEEPING.contains(&name.as_str()));
@@ -250,6 +251,7 @@ mod tests {
         assert!(!text.contains("_rid"), "{text}");
     }
 
+    #[cfg(feature = "sandbox")]
     #[test]
     fn a_document_keeps_the_order_of_its_own_fields_when_bookkeeping_is_left_out() {
         let shown =
