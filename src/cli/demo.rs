@@ -93,8 +93,10 @@ async fn with_sandbox(args: &Args, sandbox: &Sandbox, stop: &CancellationToken) 
     let service = Service::start(config.clone()).await?;
     println!("the service         http://{}/ tells /readyz, /metrics, /progress", service.admin.address);
     let outcome = with_service(args, sandbox, &config, &service, stop).await;
-    service.stop().await;
-    outcome
+    let stopped = service.stop().await;
+    let holds = outcome?;
+    stopped?;
+    Ok(holds)
 }
 
 async fn with_service(

@@ -6,6 +6,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 
 use crate::config::LogFormat;
+use crate::observe::defect;
 
 /// What is logged unless `RUST_LOG` says otherwise: our own notes, and of the libraries what somebody
 /// has to look at.
@@ -28,6 +29,9 @@ pub(super) fn start(format: LogFormat) {
         LogFormat::Text => log.with_ansi(std::io::stderr().is_terminal()).with_target(false).try_init(),
     };
     std::panic::set_hook(Box::new(|panic| {
+        if defect::is_expected() {
+            return;
+        }
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         let said = panic.payload_as_str().unwrap_or("something that is no text");
         tracing::error!(place, said, "a defect: this should never happen, please report it");

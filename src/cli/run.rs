@@ -54,9 +54,10 @@ async fn serve(loaded: Loaded) -> anyhow::Result<()> {
     let limit = config.shutdown.timeout.0 + LAST_STEPS;
     let service = Service::start(config).await?;
     stop.cancelled().await;
-    if tokio::time::timeout(limit, service.stop()).await.is_err() {
-        // What was stored and not committed is read again by the next owner: the same upserts.
-        tracing::warn!(seconds = limit.as_secs(), "not everything came to its end in time; the process ends");
+    if let Ok(stopped) = tokio::time::timeout(limit, service.stop()).await {
+        return Ok(stopped?);
     }
+    // What was stored and not committed is read again by the next owner: the same upserts.
+    tracing::warn!(seconds = limit.as_secs(), "not everything came to its end in time; the process ends");
     Ok(())
 }

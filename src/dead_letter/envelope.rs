@@ -36,6 +36,15 @@ pub struct Envelope<'a> {
     pub headers: Vec<(String, Option<Vec<u8>>)>,
 }
 
+impl Envelope<'_> {
+    /// How many bytes the key, the value and the headers have.
+    pub fn bytes(&self) -> usize {
+        let headers =
+            self.headers.iter().map(|(name, value)| name.len() + value.as_ref().map_or(0, Vec::len));
+        self.key.map_or(0, <[u8]>::len) + self.value.map_or(0, <[u8]>::len) + headers.sum::<usize>()
+    }
+}
+
 impl<'a> Letter<'a> {
     /// The letter whole.
     pub fn envelope(&self) -> Envelope<'a> {

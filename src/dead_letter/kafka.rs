@@ -32,6 +32,10 @@ const DELIVERY_MILLIS: &str = "30000";
 /// The largest record that librdkafka takes; what the topic takes is the broker's to say.
 pub(super) const LARGEST_RECORD: &str = "1000000000";
 
+/// What the producer holds at most. A letter larger than that would wait for room for ever, so it counts
+/// as one that the topic does not take.
+const QUEUE_KIB: usize = 64 << 10;
+
 /// A topic for dead letters.
 pub struct KafkaDeadLetters {
     client: Arc<Client>,
@@ -144,6 +148,9 @@ impl KafkaDeadLetters {
         envelope: &Envelope<'_>,
         waiting: &mut Waiting<'a>,
     ) -> Result<(), KafkaError> {
+        if envelope.bytes() >= QUEUE_KIB << 10 {
+            return Err(KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge));
+        }
         let mut headers = OwnedHeaders::new_with_capacity(envelope.headers.len());
         for (key, value) in &envelope.headers {
             headers = headers.insert(Header { key, value: value.as_deref() });
@@ -234,7 +241,7 @@ fn producer(settings: &Settings, contact: &Arc<Contact>) -> Result<Producer, Pro
     config
         .set("message.max.bytes", LARGEST_RECORD)
         .set("message.timeout.ms", DELIVERY_MILLIS)
-        .set("queue.buffering.max.kbytes", "65536")
+        .set("queue.buffering.max.kbytes", QUEUE_KIB.to_string())
         .set("linger.ms", "5")
         .set("statistics.interval.ms", statistics::INTERVAL_MILLIS.to_string());
     let context = Context::new("dead-letters", settings.tokens.clone()).reporting_to(Arc::clone(contact));

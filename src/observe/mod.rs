@@ -2,6 +2,7 @@
 //!
 //! Everything in here only listens; nothing of the stream depends on it.
 
+pub mod defect;
 pub mod health;
 pub mod metrics;
 pub mod progress;

@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::observe::health::Health;
 use crate::observe::metrics::Metrics;
 use crate::observe::progress::Progress;
+use crate::worker::Broken;
 
 /// A running service.
 pub struct Service {
@@ -32,7 +33,7 @@ pub struct Service {
     /// The admin port.
     pub admin: Admin,
     stop: CancellationToken,
-    task: tokio::task::JoinHandle<()>,
+    task: tokio::task::JoinHandle<Result<(), Broken>>,
 }
 
 /// The part that the admin port asks for before it exists.
@@ -69,12 +70,18 @@ impl Service {
 
     /// Drains: stops reading, lets writes in flight end within `shutdown.timeout`, commits, leaves
     /// the group.
-    pub async fn stop(self) {
+    ///
+    /// # Errors
+    ///
+    /// When a part of the service had broken down, and so did not drain.
+    pub async fn stop(self) -> Result<(), Broken> {
         self.stop.cancel();
-        if let Err(error) = self.task.await {
-            tracing::error!(%error, "the service broke down while it was stopping");
-        }
+        let ended = self.task.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "the service broke down");
+            Err(Broken)
+        });
         self.admin.stop().await;
+        ended
     }
 }
 

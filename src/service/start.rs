@@ -26,7 +26,7 @@ use crate::observe::metrics::Metrics;
 use crate::observe::progress::Progress;
 use crate::sink::{self, Backoff, Sink};
 use crate::store::cosmos::{Cosmos, CredentialSource, Target};
-use crate::worker::{Ownership, Pool, Settings as WorkerSettings, Shared};
+use crate::worker::{Broken, Ownership, Pool, Settings as WorkerSettings, Shared};
 
 /// Which part of the byte budget is for the bodies of requests in flight.
 const BODIES_PART: u64 = 4;
@@ -97,7 +97,11 @@ impl Parts {
     }
 
     /// Runs until told to stop.
-    pub(super) async fn run(mut self, stop: CancellationToken, silence: LongestSilence) {
+    pub(super) async fn run(
+        mut self,
+        stop: CancellationToken,
+        silence: LongestSilence,
+    ) -> Result<(), Broken> {
         let _watching = self.tokens.clone().map(|tokens| {
             let watching = token::watch(tokens, self.metrics.clone(), self.health.clone());
             AbortOnDropHandle::new(tokio::spawn(watching))
@@ -106,7 +110,7 @@ impl Parts {
         let ready = async { tokio::join!(self.connect(), self.connect_kafka(clients)) };
         let (store, clients) = tokio::select! {
             ready = ready => ready,
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => return Ok(()),
         };
         let Self { config, rules, tokens, metrics, health, progress, .. } = self;
         let Clients { questions, dead_letters, .. } = clients;
@@ -143,7 +147,7 @@ impl Parts {
             Err(error) => {
                 health.raise("starting", "", format!("the system gives no thread for a worker: {error}"));
                 stop.cancelled().await;
-                return;
+                return Ok(());
             }
         };
         let asked = Arc::clone(&pool);
@@ -162,9 +166,12 @@ impl Parts {
         }));
         stop.cancelled().await;
         tracing::info!("draining: reading has stopped, writes in flight may end");
-        pool.drain().await;
+        let drained = pool.drain().await;
         let _ = observing.await;
-        tracing::info!("drained");
+        if drained.is_ok() {
+            tracing::info!("drained");
+        }
+        drained
     }
 
     /// Connects to Cosmos DB, for as long as it takes.

@@ -190,13 +190,12 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
     }
 
     fn paused(&self, pause: Pause, status: Status, answer: &Answer, trouble: &mut Trouble<'_>) {
-        let reason = pause.as_str();
-        self.count_sign_in(reason);
+        self.count_sign_in(pause.as_str());
         let detail = format!("Cosmos DB answers {status}: {}. {}", answer.message, advice(pause));
         if pause.is_of_container() {
-            self.gate.close(Obstacle { reason, detail });
+            self.gate.close(Obstacle { reason: pause.as_str(), detail });
         } else {
-            trouble.holds(reason, &detail);
+            trouble.holds(pause.as_str(), &detail);
         }
     }
 }

@@ -4,6 +4,7 @@
 pub mod consumer;
 pub mod context;
 pub mod errors;
+pub mod headers;
 pub mod lookup;
 pub mod probe;
 pub mod statistics;

@@ -15,5 +15,5 @@ mod settings;
 mod thread;
 
 pub use self::ownership::Ownership;
-pub use self::pool::{Pool, Shared};
+pub use self::pool::{Broken, Pool, Shared};
 pub use self::settings::Settings;

@@ -66,11 +66,16 @@ impl Pulse {
     }
 }
 
+/// A worker has ended by a defect of this program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a worker broke down: what it had not committed is read again by the next owner; the log says where")]
+pub struct Broken;
+
 /// One worker, as the pool knows it.
 struct Member {
     outside: Arc<Mutex<Option<Outside>>>,
     pulse: Arc<Pulse>,
-    ended: Mutex<Option<oneshot::Receiver<()>>>,
+    ended: Mutex<Option<oneshot::Receiver<Result<(), Broken>>>>,
 }
 
 /// The workers of a process.
@@ -95,8 +100,7 @@ impl Pool {
             std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
                 let (own, inbox) = Outside::into_this_thread();
                 *to_outside.lock().unwrap_or_else(PoisonError::into_inner) = Some(own.clone());
-                worker.run(&own, &inbox);
-                drop(ended);
+                let _ = ended.send(worker.run_to_its_end(&own, &inbox));
             })?;
             members.push(Member { outside, pulse, ended: Mutex::new(Some(wait)) });
         }
@@ -109,7 +113,11 @@ impl Pool {
     }
 
     /// Tells the workers to settle, commit and leave, and waits until they have.
-    pub async fn drain(&self) {
+    ///
+    /// # Errors
+    ///
+    /// When one of them could not, because it had broken down before.
+    pub async fn drain(&self) -> Result<(), Broken> {
         for member in &self.members {
             // A worker that has only just been started may not have its inbox yet.
             loop {
@@ -121,12 +129,13 @@ impl Pool {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         }
+        let mut drained = Ok(());
         for member in &self.members {
             let ended = member.ended.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(ended) = ended {
-                // The sender is dropped when the thread ends, however it ends.
-                let _ = ended.await;
+                drained = drained.and(ended.await.unwrap_or(Err(Broken)));
             }
         }
+        drained
     }
 }

@@ -3,6 +3,7 @@
 mod trouble;
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
@@ -10,14 +11,13 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaResult;
-use rdkafka::message::{Headers, Message};
-use smallvec::SmallVec;
+use rdkafka::message::Message;
 
 use super::client::Client;
 use super::commits::Commits;
 use super::inbox::Outside;
 use super::jobs::{Job, Jobs};
-use super::pool::{Pulse, Shared};
+use super::pool::{Broken, Pulse, Shared};
 use crate::core::kafka::{Epoch, Offset, TopicPartition};
 use crate::core::records::RawRecord;
 use crate::core::worker::{Appetite, Batch, Effect, Input, Worker};
@@ -25,9 +25,9 @@ use crate::dead_letter::DeadLetters;
 use crate::kafka::Contact;
 use crate::observe::metrics::Metrics;
 use crate::sink::{Backoff, Sink, Stop};
-use crate::source::consumer;
 use crate::source::context::Notice;
 use crate::source::statistics::Statistics;
+use crate::source::{consumer, headers};
 use crate::store::Store;
 
 /// The most records taken from the client before other things are looked at.
@@ -87,8 +87,21 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
         }
     }
 
+    /// Runs until drained. If it breaks down, that is said on `/readyz`; `/livez` fails soon after, because
+    /// nothing goes through the loop any more.
+    pub(super) fn run_to_its_end(self, outside: &Outside, inbox: &Receiver<Input>) -> Result<(), Broken> {
+        let (health, place) = (self.shared.health.clone(), self.place.clone());
+        let running = AssertUnwindSafe(|| self.run(outside, inbox));
+        catch_unwind(running).map_err(|_| {
+            let detail = "this worker broke down by a defect of the program, and its partitions stand still until the \
+                          process is started again; the log says where";
+            health.raise("worker_broken", place, detail);
+            Broken
+        })
+    }
+
     /// Runs until drained.
-    pub(super) fn run(mut self, outside: &Outside, inbox: &Receiver<Input>) {
+    fn run(mut self, outside: &Outside, inbox: &Receiver<Input>) {
         while !self.done {
             self.pulse.beat();
             self.keep_a_client(outside);
@@ -189,10 +202,7 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
                 Some(Ok(record)) => {
                     taken += 1;
                     self.count_consumed(&mut run, record.topic(), record.partition());
-                    let headers: SmallVec<[_; 4]> = record
-                        .headers()
-                        .map(|headers| headers.iter().map(|header| (header.key, header.value)).collect())
-                        .unwrap_or_default();
+                    let headers = record.headers().map(headers::all).unwrap_or_default();
                     let raw = RawRecord {
                         offset: Offset(record.offset()),
                         timestamp_millis: record.timestamp().to_millis().filter(|millis| *millis >= 0),

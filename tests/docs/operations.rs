@@ -121,8 +121,8 @@ fn reasons_in_code() -> BTreeSet<String> {
                 let (around, parameters) = function_around(text, place);
                 if let Some(word) = word(argument).or_else(|| constant(argument, text)) {
                     reasons.insert(word.to_owned());
-                } else if argument.ends_with(".as_str()") {
-                    // One of the enums.
+                } else if argument.ends_with(".as_str()") || argument == "obstacle.reason" {
+                    // One of the enums: an obstacle is made of a `Pause` or a `ConnectError`.
                 } else if let Some(at) = parameters.iter().position(|parameter| parameter == argument) {
                     let handed_on = (around, parameters.len(), at);
                     if !functions.contains(&handed_on) {

@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rdkafka::ClientConfig;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use sha2::{Digest, Sha256};
 use streamproc::core::reason::Reason;
 use streamproc::sandbox::{Effect, Fault};
@@ -155,6 +157,47 @@ fn every_bad_event_goes_to_the_dead_letters_with_its_reason_and_the_good_ones_ar
         let counted = service.metric("streamproc_events_dead_lettered_total", &[&label]);
         assert_eq!(counted, Some(count as f64), "{reason}");
     }
+}
+
+/// What no other client of a language of strings can send.
+#[test]
+fn a_header_whose_name_is_no_text_stops_nothing() {
+    let stage = Stage::new(Layout { partitions: 1, ..Layout::default() });
+    stage.send_with_odd_headers(0, &[&event(0, 0), "not JSON", &event(0, 1)]);
+    let service = stage.service(&[]);
+    stage.wait_until_caught_up(&service, SOON);
+    assert_eq!(ids(&stage.documents()), ["0-0", "0-1"]);
+    let letters = stage.letters();
+    let kept = [("\u{fffd}".to_owned(), None), ("good".to_owned(), Some(b"kept".to_vec()))];
+    assert_eq!(letters[0].headers[..2], kept);
+    assert_eq!(letters[0].text(), "not JSON");
+    assert!(!service.stderr().join("\n").contains("a defect"), "{}", service.tail());
+}
+
+#[test]
+fn a_bad_event_larger_than_the_producer_s_memory_goes_by_reference() {
+    let stage = Stage::new(Layout {
+        partitions: 1,
+        topic_settings: &[("max.message.bytes", "90000000")],
+        ..Layout::default()
+    });
+    set_largest(&stage, 90_000_000);
+    let torn = vec![b'{'; 70_000_000];
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", stage.cluster.bootstrap())
+        .set("message.max.bytes", "90000000")
+        .set("queue.buffering.max.kbytes", "100000")
+        .create()
+        .unwrap();
+    producer.send(BaseRecord::<(), _>::to(&stage.topic).payload(&torn)).map_err(|(error, _)| error).unwrap();
+    producer.flush(SOON).unwrap();
+    stage.send(&[Record::new(event(0, 0)).to(0)]);
+    let service = stage.service(&[]);
+    stage.wait_until_caught_up(&service, SOON);
+    assert_eq!(ids(&stage.documents()), ["0-0"]);
+    let letters = stage.letters();
+    assert_eq!(letters[0].value, None);
+    assert_eq!(letters[0].header("streamproc-value-bytes"), Some("70000000".to_owned()));
 }
 
 /// Sets the size of the largest record that the dead-letter topic takes.

@@ -182,25 +182,20 @@ impl Stage {
         found.documents
     }
 
+    /// Sends events to a partition, each with a header whose name is not UTF-8 and with one that is.
+    pub fn send_with_odd_headers(&self, partition: i32, values: &[&str]) {
+        let partition = partition.to_string();
+        let bootstrap = self.cluster.bootstrap();
+        run_python("odd_header.py", &[&[bootstrap.as_str(), &self.topic, &partition], values].concat());
+    }
+
     /// Runs one of the programs in `tests/python`, with `first` and then where the documents are.
     fn python(&self, script: &str, first: &[&str]) -> String {
         let dir = guard::temp_dir("python");
         let key_file = dir.path().join("key");
         std::fs::write(&key_file, self.cosmos().key()).unwrap();
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python").join(script);
-        let python = std::env::var("STREAMPROC_PYTHON").expect(
-            "STREAMPROC_PYTHON names a Python with tests/python/requirements.txt installed; `make test` sets it",
-        );
-        let output = Command::new(python)
-            .arg(script)
-            .args(first)
-            .arg(self.cosmos().endpoint().as_str())
-            .arg(&key_file)
-            .args(["streaming", "rawdata"])
-            .output()
-            .expect("run Python");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
+        let (endpoint, key_file) = (self.cosmos().endpoint(), key_file.to_str().unwrap());
+        run_python(script, &[first, &[endpoint.as_str(), key_file, "streaming", "rawdata"]].concat())
     }
 
     /// Everything in the dead-letter topic.
@@ -212,6 +207,16 @@ impl Stage {
     pub fn send(&self, records: &[Record]) -> Vec<(i32, i64)> {
         self.cluster.producer().send(&self.topic, records)
     }
+}
+
+fn run_python(script: &str, arguments: &[&str]) -> String {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python").join(script);
+    let python = std::env::var("STREAMPROC_PYTHON").expect(
+        "STREAMPROC_PYTHON names a Python with tests/python/requirements.txt installed; `make test` sets it",
+    );
+    let output = Command::new(python).arg(script).args(arguments).output().expect("run Python");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
 }
 
 /// The sandbox has a runtime of its own; starting it needs one to wait on.
