@@ -8,6 +8,7 @@ use streamproc::sandbox::{Effect, Fault, Kind};
 
 use crate::stage::{Layout, SOON, Stage};
 use crate::support::wait;
+use crate::whole::command;
 
 const MIB: u64 = 1 << 20;
 
@@ -70,6 +71,17 @@ fn a_backlog_of_two_gigabytes_packed_fifty_to_one_fits_sixteen_workers() {
     let peak = service.peak_rss_bytes();
     println!("the most resident memory: {} MiB", peak / MIB);
     assert!(peak < max_bytes + BESIDE_THE_BUDGET, "{} MiB", peak / MIB);
+}
+
+#[test]
+fn at_the_rate_of_the_sample_150_megabytes_are_enough() {
+    let stage = Stage::new(Layout::default());
+    let service = stage.service(&[]);
+    command(&service, &["simulate", "--rate", "1000", "--count", "12000", "--output", "json"]);
+    stage.wait_until_caught_up(&service, SOON);
+    let peak = service.peak_rss_bytes();
+    println!("the most resident memory at 1,000 events/s: {} MiB", peak / MIB);
+    assert!(peak < 150_000_000, "{} MiB", peak / MIB);
 }
 
 /// A producer may send batches of the broker's largest size, packed; a record of it is no different
