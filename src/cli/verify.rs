@@ -19,7 +19,8 @@ const EXAMPLES: &str = "\
 Judged by the minute in which Cosmos DB stored an event (_ts). The first and the last minute are cut off \
 and do not count for the rate; when there is no other, the whole time counts as one. The sample asks for \
 900 events/s for every 1,000 that are sent, and for 15 s at most from Kafka to stored. It is content when \
-its best minute is as good; here every minute has to be.
+its best minute is as good; here every minute has to be. A time of enqueuing that is more than 5 s later \
+than the time of storing is not the broker's; it is counted, and left out.
 
 A sequence number is missing when a device has a higher one. The first and the last tenth of what a device \
 has stored are left out, because their neighbours may still be on the way; with --expect-count every number \
