@@ -14,6 +14,7 @@ mod query;
 mod run;
 #[cfg(feature = "sandbox")]
 mod sandbox;
+mod shown;
 mod signals;
 mod simulate;
 mod store_error;
