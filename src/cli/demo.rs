@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio_util::sync::CancellationToken;
 
-use super::{FAILED, connect, logging, signals, store_error, verify};
+use super::{FAILED, connect, logging, say, shown, signals, store_error, verify};
 use crate::config::{self, Config, CosmosAuthMethod, LogFormat, Span};
 use crate::kafka;
 use crate::observe::metrics::Totals;
@@ -88,10 +88,11 @@ async fn show(args: &Args) -> Result<bool> {
 
 async fn with_sandbox(args: &Args, sandbox: &Sandbox, stop: &CancellationToken) -> Result<bool> {
     let config = configuration(sandbox)?;
-    println!("embedded Kafka      {}", config.kafka.bootstrap_servers);
-    println!("embedded Cosmos DB  {}", config.cosmos.endpoint);
+    say(&format!("embedded Kafka      {}\n", config.kafka.bootstrap_servers))?;
+    say(&format!("embedded Cosmos DB  {}\n", config.cosmos.endpoint))?;
     let service = Service::start(config.clone()).await?;
-    println!("the service         http://{}/ tells /readyz, /metrics, /progress", service.admin.address);
+    let address = service.admin.address;
+    say(&format!("the service         http://{address}/ tells /readyz, /metrics, /progress\n"))?;
     let outcome = with_service(args, sandbox, &config, &service, stop).await;
     service.stop().await;
     outcome
@@ -120,16 +121,15 @@ async fn with_service(
     .await?;
     let totals = service.metrics.totals();
     screen.clear();
-    println!("sent                {sent}");
-    println!(
-        "stored              {} records read: {} written, {} superseded in their micro-batch, {} dead letters; {:.0} RU",
+    say(&format!("sent                {sent}\n"))?;
+    say(&format!(
+        "stored              {} records read: {} written, {} superseded in their micro-batch, {} dead letters; {:.0} RU\n\n",
         totals.consumed, totals.stored, totals.superseded, totals.dead_lettered, totals.request_units
-    );
-    println!();
+    ))?;
     let holds = verify_stored(args, config, &sent).await?;
     let dropped = sandbox.dropped_unread();
     if !dropped.is_empty() {
-        println!("The embedded Kafka has dropped records that were not read yet: {dropped:?}");
+        say(&format!("The embedded Kafka has dropped records that were not read yet: {dropped:?}\n"))?;
     }
     sample_query(config).await?;
     Ok(holds && dropped.is_empty() && totals.dead_lettered == 0)
@@ -181,26 +181,23 @@ async fn verify_stored(args: &Args, config: &Config, sent: &Summary) -> Result<b
     let report = verifier::verify(&container, &Selection::default(), &expectations, &AtomicU64::new(0))
         .await
         .map_err(|error| anyhow!(store_error::explain(&error)))?;
-    verify::print(&report);
     let twice = sent.duplicates;
     let once = report.documents == sent.events;
-    println!(
-        "{twice} events were sent twice: Kafka got {} records, Cosmos DB holds {} documents{}",
+    say(&format!(
+        "{}{twice} events were sent twice: Kafka got {} records, Cosmos DB holds {} documents{}\n",
+        verify::text(&report),
         sent.events + twice,
         report.documents,
         if once { ", each event once" } else { ", which is WRONG" }
-    );
+    ))?;
     Ok(report.holds && once)
 }
 
 async fn sample_query(config: &Config) -> Result<()> {
     let container = connect::container(&config.cosmos).await?;
     let request = Request { sql: QUESTION.to_owned(), partition_key: Vec::new(), limit: Some(3) };
-    println!("\n{QUESTION}");
-    let show = |document: &str| {
-        println!("{}", shortened(document));
-        Ok(())
-    };
+    say(&format!("\n{QUESTION}\n"))?;
+    let show = |document: &str| say(&format!("{}\n", shortened(document))).map_err(std::io::Error::other);
     query::run(&container, &request, show).await.map_err(|error| anyhow!("the sample query: {error}"))?;
     let count =
         Request { sql: QUESTION.replace('*', "VALUE COUNT(1)"), partition_key: Vec::new(), limit: None };
@@ -211,8 +208,7 @@ async fn sample_query(config: &Config) -> Result<()> {
     })
     .await
     .map_err(|error| anyhow!("the sample query: {error}"))?;
-    println!("… {counted} documents");
-    Ok(())
+    say(&format!("… {counted} documents\n"))
 }
 
 /// A document that fits a screen, and what is of interest in it; somebody who pipes it wants all of it.
@@ -222,9 +218,10 @@ fn shortened(document: &str) -> String {
         return document.to_owned();
     }
     let shown = super::query::without_bookkeeping(document).unwrap_or_else(|_| document.to_owned());
+    let shown = shown::json(&shown);
     match shown.char_indices().nth(WIDEST) {
         Some((end, _)) => format!("{}…", &shown[..end]),
-        None => shown,
+        None => shown.into_owned(),
     }
 }
 

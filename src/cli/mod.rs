@@ -133,18 +133,22 @@ fn load_config(cli: &Cli) -> Result<Loaded, ExitCode> {
     })
 }
 
-/// Writes to stdout. A reader that has gone away, as `head` does, is no failure.
-fn print(text: &str) -> ExitCode {
+/// Writes to stdout. A reader that has gone away, as `head` does, is no failure: whoever reads has
+/// read enough.
+fn say(text: &str) -> anyhow::Result<()> {
     use std::io::Write;
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: writing the output: {error}");
-            ExitCode::from(FAILED)
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(anyhow::Error::new(error).context("writing the output"))
         }
+        _ => Ok(()),
     }
+}
+
+/// Says it and ends.
+fn print(text: &str) -> ExitCode {
+    say(text).map_or_else(|error| fail(FAILED, &error), |()| ExitCode::SUCCESS)
 }
 
 /// Runs a command that needs a configuration.

@@ -104,7 +104,7 @@ async fn serve(args: SandboxArgs) -> anyhow::Result<()> {
     if let (Some(path), Some(key)) = (&key_file, sandbox.cosmos_key()) {
         write_key(path, key)?;
     }
-    print!("{}", welcome(&sandbox, key_file.as_deref())?);
+    super::say(&welcome(&sandbox, key_file.as_deref())?)?;
     let status = status_line();
     let mut tick = tokio::time::interval(Duration::from_millis(500));
     loop {

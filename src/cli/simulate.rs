@@ -108,13 +108,10 @@ pub(super) async fn run(args: Args, config: &Config) -> ExitCode {
         never = show(&progress, args.total(), config.kafka.group_id.clone()) => match never {},
     };
     match outcome {
-        Ok(summary) => {
-            match args.output {
-                Output::Text => println!("{summary}"),
-                Output::Json => println!("{}", serde_json::json!(summary)),
-            }
-            ExitCode::SUCCESS
-        }
+        Ok(summary) => super::print(&match args.output {
+            Output::Text => format!("{summary}\n"),
+            Output::Json => format!("{}\n", serde_json::json!(summary)),
+        }),
         Err(error) => super::fail(FAILED, &error.into()),
     }
 }

@@ -11,9 +11,9 @@ use clap::ValueEnum;
 use comfy_table::{Attribute, Cell, CellAlignment, Color, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{FAILED, connect, store_error};
+use super::{FAILED, connect, shown, store_error};
 use crate::config::Config;
-use crate::verifier::{self, Bound, Expectations, Name, Report, Selection, SequenceRange, Window};
+use crate::verifier::{self, Bound, Expectations, Found, Name, Report, Selection, SequenceRange, Window};
 
 const EXAMPLES: &str = "\
 Judged by the minute in which Cosmos DB stored an event (_ts). The first and the last minute are cut off \
@@ -110,11 +110,15 @@ pub(super) async fn run(args: Args, config: &Config) -> ExitCode {
     };
     match report {
         Ok(report) => {
-            match args.output {
-                Output::Table => print(&report),
-                Output::Json => println!("{}", serde_json::json!(report)),
+            let said = super::say(&match args.output {
+                Output::Table => text(&report),
+                Output::Json => format!("{}\n", shown::json(&serde_json::json!(report).to_string())),
+            });
+            match said {
+                Err(error) => super::fail(FAILED, &error),
+                Ok(()) if report.holds => ExitCode::SUCCESS,
+                Ok(()) => ExitCode::from(FAILED),
             }
-            if report.holds { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
         }
         Err(error) => super::fail(FAILED, &anyhow::anyhow!(store_error::explain(&error))),
     }
@@ -145,23 +149,21 @@ async fn show(read: &AtomicU64) -> std::convert::Infallible {
     }
 }
 
-/// Prints a report for people: the minutes, the findings, the assertions.
-pub(super) fn print(report: &Report) {
-    println!("{}", windows(&report.windows));
-    findings("missing", &report.missing.examples, report.missing.total);
-    findings("out of sequence", &report.out_of_sequence.examples, report.out_of_sequence.total);
+/// A report for people: the minutes, the findings, the assertions.
+pub(super) fn text(report: &Report) -> String {
+    let mut lines = vec![windows(&report.windows).to_string()];
+    lines.extend(findings("missing", &report.missing));
+    lines.extend(findings("out of sequence", &report.out_of_sequence));
     if report.duplicates.total > 0 {
-        println!(
-            "{} duplicates, the first: {}",
-            report.duplicates.total,
-            report.duplicates.examples.join(", ")
-        );
+        let ids: Vec<_> = report.duplicates.examples.iter().map(|id| shown::text(id)).collect();
+        lines.push(format!("{} duplicates, the first: {}", report.duplicates.total, ids.join(", ")));
     }
-    println!("{}", assertions(report));
-    println!(
-        "{} documents, {} events of {} devices; read in {:.1} s for {:.0} RU",
+    lines.push(assertions(report).to_string());
+    lines.push(format!(
+        "{} documents, {} events of {} devices; read in {:.1} s for {:.0} RU\n",
         report.documents, report.events, report.devices, report.seconds, report.request_units
-    );
+    ));
+    lines.join("\n")
 }
 
 /// More minutes than these are not for reading; --output json has them all.
@@ -201,22 +203,25 @@ fn row(table: &mut Table, window: &Window) {
     ]);
 }
 
-fn findings(what: &str, ranges: &[SequenceRange], total: u64) {
-    if total == 0 {
-        return;
+fn findings(what: &str, found: &Found<SequenceRange>) -> Vec<String> {
+    if found.total == 0 {
+        return Vec::new();
     }
-    println!("{total} {what}:");
-    for SequenceRange { device, first, last } in ranges {
-        if first == last {
-            println!("  {device}: {first}");
+    let mut lines = vec![format!("{} {what}:", found.total)];
+    let mut named = 0_u64;
+    for SequenceRange { device, first, last } in &found.examples {
+        let device = shown::text(device);
+        named = named.saturating_add((last - first).saturating_add(1));
+        lines.push(if first == last {
+            format!("  {device}: {first}")
         } else {
-            println!("  {device}: {first} to {last}");
-        }
+            format!("  {device}: {first} to {last}")
+        });
     }
-    let named: u64 = ranges.iter().map(|range| range.last - range.first + 1).sum();
-    if total > named {
-        println!("  and {} more", total - named);
+    if found.total > named {
+        lines.push(format!("  and {} more", found.total - named));
     }
+    lines
 }
 
 fn assertions(report: &Report) -> Table {
@@ -292,6 +297,20 @@ mod tests {
         let few = windows(&all[..30]).to_string();
         assert!(!few.contains("more") && few.contains("1970-01-01 00:29"), "{few}");
         assert!(windows(&[]).to_string().contains("events/s"));
+    }
+
+    #[test]
+    fn findings_are_counted_whatever_their_numbers_and_named_without_what_moves_a_terminal() {
+        let range = |device: &str| SequenceRange { device: device.to_owned(), first: 0, last: u64::MAX - 1 };
+        let found = Found { total: u64::MAX, examples: vec![range("a"), range("\u{1b}[2J\u{202e}b")] };
+        assert_eq!(
+            findings("missing", &found),
+            [
+                "18446744073709551615 missing:",
+                "  a: 0 to 18446744073709551614",
+                "  \\u{1b}[2J\\u{202e}b: 0 to 18446744073709551614"
+            ]
+        );
     }
 
     #[test]

@@ -36,7 +36,20 @@ impl Place {
     }
 
     async fn run(&self, arguments: &[&str]) -> Output {
-        let run = self.command(arguments).output();
+        self.run_with(arguments, &[]).await
+    }
+
+    async fn run_with(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+        let run = self.command(arguments).envs(environment.iter().copied()).output();
+        tokio::time::timeout(Duration::from_mins(1), run).await.expect("it ends").unwrap()
+    }
+
+    /// Runs it with an output that nobody reads, as `| true` does.
+    async fn run_unread(&self, arguments: &[&str]) -> Output {
+        let (pipe, command) = (std::process::Stdio::piped, &mut self.command(arguments));
+        let mut running = command.stdout(pipe()).stderr(pipe()).spawn().unwrap();
+        drop(running.stdout.take());
+        let run = running.wait_with_output();
         tokio::time::timeout(Duration::from_mins(1), run).await.expect("it ends").unwrap()
     }
 }
@@ -171,4 +184,42 @@ async fn what_is_wrong_is_one_line_on_stderr() {
         assert!(said.starts_with("error: ") && said.lines().count() == 1 && said.contains(advice), "{said}");
         assert_eq!(text(&output.stdout), "");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_exit_status_is_the_answers_even_when_nobody_reads() {
+    let cluster = cluster(2);
+    let store = Store::new(&["/deviceId"], 3).await;
+    store.fill(documents(5, 100)).await;
+    let place = Place::new(&store.configuration(&cluster.bootstrap_servers()));
+    for (arguments, status) in [
+        (&["verify", "--expect-count", "100"][..], 0),
+        (&["verify", "--expect-count", "101"], 1),
+        (&["verify", "--expect-count", "100", "--output", "json"], 0),
+        (&["verify", "--expect-count", "101", "--output", "json"], 1),
+        (&["query", "SELECT * FROM c"], 0),
+        (&["simulate", "--rate", "0", "--count", "10"], 0),
+        (&["simulate", "--rate", "0", "--count", "10", "--output", "json"], 0),
+    ] {
+        let output = place.run_unread(arguments).await;
+        assert_eq!(
+            (output.status.code(), text(&output.stderr).as_str()),
+            (Some(status), ""),
+            "{arguments:?}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn verify_counts_whatever_number_a_device_sends() {
+    let store = Store::new(&["/deviceId"], 3).await;
+    let far = documents(4, 4).into_iter().map(|mut document| {
+        document["deviceSequenceNumber"] = i64::MAX.into();
+        document
+    });
+    store.fill(far).await;
+    let place = Place::new(&store.configuration(NO_KAFKA));
+    let output = place.run(&["verify", "--expect-count", "4"]).await;
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(text(&output.stdout).contains(&format!("{} missing:", u64::MAX)), "{output:?}");
 }
