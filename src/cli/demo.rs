@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::{FAILED, connect, logging, say, shown, signals, store_error, verify};
 use crate::config::{self, Config, CosmosAuthMethod, LogFormat, Span};
 use crate::kafka;
+use crate::observe::health::Condition;
 use crate::observe::metrics::Totals;
 use crate::query::{self, Request};
 use crate::sandbox::{CosmosOptions, KafkaOptions, Sandbox, SandboxOptions};
@@ -106,14 +107,14 @@ async fn with_service(
     stop: &CancellationToken,
 ) -> Result<bool> {
     let screen = Screen::new();
-    wait(stop, "the service to get its partitions", || {
+    wait(service, stop, "the service to get its partitions", || {
         screen.say("waiting for the service to join its group");
         service.health.conditions().is_empty() && service.metrics.assigned_partitions.get() > 0
     })
     .await?;
     let sent = simulate(args, config, service, &screen, stop).await?;
     let expected = sent.events + sent.duplicates;
-    wait(stop, "the last events to be stored", || {
+    wait(service, stop, "the last events to be stored", || {
         let totals = service.metrics.totals();
         screen.totals(&totals, "storing the last events");
         totals.stored + totals.superseded + totals.dead_lettered >= expected
@@ -254,11 +255,16 @@ fn configuration(sandbox: &Sandbox) -> Result<Config> {
 }
 
 /// Waits for a condition, Ctrl-C, or the end of patience.
-async fn wait(stop: &CancellationToken, what: &str, mut holds: impl FnMut() -> bool) -> Result<()> {
+async fn wait(
+    service: &Service,
+    stop: &CancellationToken,
+    what: &str,
+    mut holds: impl FnMut() -> bool,
+) -> Result<()> {
     let begun = Instant::now();
     while !holds() {
         if begun.elapsed() > PATIENCE {
-            bail!("waited {PATIENCE:?} for {what} in vain; RUST_LOG=info shows what goes on");
+            bail!("{}", in_vain(what, &service.health.conditions()));
         }
         tokio::select! {
             () = stop.cancelled() => return Err(Interrupted.into()),
@@ -266,6 +272,21 @@ async fn wait(stop: &CancellationToken, what: &str, mut holds: impl FnMut() -> b
         }
     }
     Ok(())
+}
+
+/// With what the service says on `/readyz`.
+fn in_vain(what: &str, conditions: &[Condition]) -> String {
+    let held: Vec<String> = conditions
+        .iter()
+        .map(|Condition { reason, place, detail, .. }| match place.as_str() {
+            "" => format!("{reason}: {detail}"),
+            place => format!("{reason} at {place}: {detail}"),
+        })
+        .collect();
+    let held = if held.is_empty() { "nothing holds it".to_owned() } else { held.join("; ") };
+    format!(
+        "waited {PATIENCE:?} for {what} in vain; the service says: {held} (RUST_LOG=info shows what goes on)"
+    )
 }
 
 /// The live line on a terminal; nothing in a pipe.
@@ -309,5 +330,25 @@ impl Screen {
 
     fn clear(&self) {
         self.bar.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waiting_in_vain_says_what_the_service_says() {
+        let condition = |reason, place: &str, detail: &str| Condition {
+            reason,
+            place: place.to_owned(),
+            detail: detail.to_owned(),
+            since: std::time::SystemTime::UNIX_EPOCH,
+        };
+        let conditions =
+            [condition("kafka_client", "worker-0", "no broker"), condition("sign_in", "", "401")];
+        let said = in_vain("the partitions", &conditions);
+        assert!(said.contains("kafka_client at worker-0: no broker; sign_in: 401"), "{said}");
+        assert!(in_vain("the partitions", &[]).contains("nothing holds it"));
     }
 }
