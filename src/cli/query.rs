@@ -17,7 +17,7 @@ use crate::query::{self, Outcome, QueryError, Request};
 const EXAMPLES: &str = "\
 Documents come as the store writes them, one a line. COUNT, SUM, MIN, MAX and AVG over all partitions are \
 computed here, from their arguments: every document that WHERE lets through is charged for. What is more \
-than that, and GROUP BY, is answered in one partition only: name it with --partition-key.
+than that, and GROUP BY, is answered in one partition only: name it with --partition-key, each level of it.
 
 Examples:
   streamproc query -c config/local.toml \"SELECT * FROM c WHERE c.type = 'CO2'\" --limit 10
@@ -96,9 +96,11 @@ pub(super) async fn run(args: Args, config: &Config) -> ExitCode {
         // Whoever reads has read enough.
         Err(QueryError::Output(error)) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(QueryError::Store(error)) => super::fail(FAILED, &anyhow::anyhow!(store_error::explain(&error))),
-        Err(error @ (QueryError::Refused { .. } | QueryError::PartitionKey(_))) => {
-            super::fail(USAGE, &error.into())
-        }
+        Err(
+            error @ (QueryError::Refused { .. }
+            | QueryError::PartitionKey(_)
+            | QueryError::TooManyValues { .. }),
+        ) => super::fail(USAGE, &error.into()),
         Err(error @ QueryError::Output(_)) => super::fail(FAILED, &error.into()),
     }
 }

@@ -223,3 +223,15 @@ async fn verify_counts_whatever_number_a_device_sends() {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(text(&output.stdout).contains(&format!("{} missing:", u64::MAX)), "{output:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_takes_as_many_values_as_the_key_has_levels() {
+    let store = Store::new(&["/deviceId"], 3).await;
+    store.fill(documents(2, 4)).await;
+    let place = Place::new(&store.configuration(NO_KAFKA));
+    let output =
+        place.run(&["query", "SELECT * FROM c", "--partition-key", "a", "--partition-key", "b"]).await;
+    let said = text(&output.stderr);
+    assert_eq!((output.status.code(), said.lines().count()), (Some(2), 1), "{output:?}");
+    assert!(said.contains("/deviceId") && said.contains("2 values"), "{said}");
+}
