@@ -36,7 +36,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
     /// Events a second, at least, in every complete minute; 0 is not asserted.
-    #[arg(long, value_name = "N", default_value_t = 0.0)]
+    #[arg(long, value_name = "N", default_value_t = 0.0, value_parser = rate)]
     min_rate: f64,
     /// From enqueued to stored, at most, averaged over each minute; or off.
     #[arg(long, value_name = "TIME", default_value = "15s", value_parser = latency)]
@@ -48,7 +48,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", default_value = "0")]
     max_missing: Limit<u64>,
     /// The fraction of events, at most, stored in a later second than a later event of their device; or off.
-    #[arg(long, value_name = "FRACTION", default_value = "0")]
+    #[arg(long, value_name = "FRACTION", default_value = "0", value_parser = fraction)]
     max_out_of_sequence: Limit<f64>,
     /// Different events, exactly.
     #[arg(long, value_name = "N")]
@@ -87,6 +87,17 @@ fn latency(text: &str) -> Result<Limit<Duration>, humantime::DurationError> {
     } else {
         humantime::parse_duration(text).map(|time| Limit(Some(time)))
     }
+}
+
+fn rate(text: &str) -> Result<f64, &'static str> {
+    let rate = text.parse().ok().filter(|rate: &f64| rate.is_finite() && *rate >= 0.0);
+    rate.ok_or("expected a number of events a second, 0 or more")
+}
+
+fn fraction(text: &str) -> Result<Limit<f64>, &'static str> {
+    let limit: Option<Limit<f64>> = text.parse().ok();
+    let limit = limit.filter(|limit| limit.0.is_none_or(|fraction| (0.0..=1.0).contains(&fraction)));
+    limit.ok_or("expected a fraction from 0 to 1, or off")
 }
 
 pub(super) async fn run(args: Args, config: &Config) -> ExitCode {

@@ -225,6 +225,23 @@ async fn verify_counts_whatever_number_a_device_sends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn verify_refuses_a_bound_that_is_none() {
+    let store = Store::new(&["/deviceId"], 1).await;
+    let place = Place::new(&store.configuration(NO_KAFKA));
+    for wrong in [
+        "--min-rate=nan",
+        "--min-rate=-5",
+        "--min-rate=inf",
+        "--max-out-of-sequence=nan",
+        "--max-out-of-sequence=-0.1",
+        "--max-out-of-sequence=1.5",
+    ] {
+        let output = place.run(&["verify", wrong]).await;
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{wrong}: {output:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_query_takes_as_many_values_as_the_key_has_levels() {
     let store = Store::new(&["/deviceId"], 3).await;
     store.fill(documents(2, 4)).await;
