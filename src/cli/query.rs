@@ -62,7 +62,7 @@ fn key_value(text: &str) -> Result<Value, std::convert::Infallible> {
 pub(super) async fn run(args: Args, config: &Config) -> ExitCode {
     let container = match connect::container(&config.cosmos).await {
         Ok(container) => container,
-        Err(error) => return super::fail(FAILED, &error),
+        Err(error) => return connect::fail(&error),
     };
     let on_terminal = stdout().is_terminal();
     let seen_by_someone = on_terminal || args.output == Output::Table;

@@ -103,7 +103,7 @@ fn fraction(text: &str) -> Result<Limit<f64>, &'static str> {
 pub(super) async fn run(args: Args, config: &Config) -> ExitCode {
     let container = match connect::container(&config.cosmos).await {
         Ok(container) => container,
-        Err(error) => return super::fail(FAILED, &error),
+        Err(error) => return connect::fail(&error),
     };
     let mut selection = Selection { since: args.since, ..Selection::default() };
     selection.fields.event_id.clone_from(&config.event.id);

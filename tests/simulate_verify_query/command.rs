@@ -242,6 +242,33 @@ async fn verify_refuses_a_bound_that_is_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_sign_in_that_is_not_there_is_a_wrong_configuration() {
+    type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
+    let store = Store::new(&["/deviceId"], 1).await;
+    let place = Place::new(&store.configuration(NO_KAFKA));
+    let no_key = [("STREAMPROC_COSMOS_KEY", "not base64!")];
+    let no_identity = [("STREAMPROC__COSMOS__AUTH__METHOD", "workload_identity")];
+    let no_identity_for_kafka = [
+        ("STREAMPROC__KAFKA__AUTH__METHOD", "workload_identity"),
+        ("STREAMPROC__KAFKA__AUTH__SCOPE", "https://n.servicebus.windows.net/.default"),
+    ];
+    let cases: [Case<'_>; 7] = [
+        (&["run"], &no_key, "is not base64"),
+        (&["verify"], &no_key, "is not base64"),
+        (&["query", "SELECT * FROM c"], &no_key, "is not base64"),
+        (&["run"], &no_identity, "AZURE_FEDERATED_TOKEN_FILE"),
+        (&["verify"], &no_identity, "AZURE_FEDERATED_TOKEN_FILE"),
+        (&["run"], &no_identity_for_kafka, "AZURE_FEDERATED_TOKEN_FILE"),
+        (&["simulate"], &no_identity_for_kafka, "AZURE_FEDERATED_TOKEN_FILE"),
+    ];
+    for (arguments, environment, why) in cases {
+        let output = place.run_with(arguments, environment).await;
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
+        assert!(text(&output.stderr).contains(why), "{arguments:?}: {output:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_query_takes_as_many_values_as_the_key_has_levels() {
     let store = Store::new(&["/deviceId"], 3).await;
     store.fill(documents(2, 4)).await;
