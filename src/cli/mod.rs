@@ -26,7 +26,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{Broken, Config, Loaded, environment, load_and_check};
+use crate::config::{Broken, Config, Loaded, check, environment, load_and_check};
 use crate::core::transform::Rules;
 
 /// It ran, and the answer is no, or it failed.
@@ -149,6 +149,12 @@ fn say(text: &str) -> anyhow::Result<()> {
 /// Says it and ends.
 fn print(text: &str) -> ExitCode {
     say(text).map_or_else(|error| fail(FAILED, &error), |()| ExitCode::SUCCESS)
+}
+
+/// The name of a topic, as an argument.
+fn topic(name: &str) -> Result<String, String> {
+    let is_name = check::is_topic_name(name);
+    is_name.then(|| name.to_owned()).ok_or_else(|| format!("expected {}", check::TOPIC_NAME))
 }
 
 /// Runs a command that needs a configuration.

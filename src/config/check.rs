@@ -160,9 +160,11 @@ pub const LIMITS: &[Limit] = &[
     ),
 ];
 
-const TOPIC_NAME: &str =
+/// What the name of a topic has to be.
+pub const TOPIC_NAME: &str =
     "a topic's name: letters, digits, dot, underscore and hyphen, at most 249 (Kafka's rule)";
-const RESOURCE_NAME: &str = "a name of at most 255 characters without / \\ ? # (Cosmos DB's rule)";
+/// What the name of a database or a container has to be.
+pub const RESOURCE_NAME: &str = "a name of at most 255 characters without / \\ ? # (Cosmos DB's rule)";
 
 /// Every limit that is broken.
 pub(super) fn check(config: &Config, layers: &Layers) -> Vec<ConfigError> {
@@ -213,20 +215,28 @@ fn outside_time(value: Duration, least: Duration, most: Duration) -> Option<Stri
 }
 
 fn bad_topic(name: &str) -> Option<String> {
-    let legal = !name.is_empty()
+    (!is_topic_name(name)).then(|| quoted(name))
+}
+
+/// Whether this is [`TOPIC_NAME`].
+pub fn is_topic_name(name: &str) -> bool {
+    !name.is_empty()
         && name.len() <= 249
         && name != "."
         && name != ".."
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
-    (!legal).then(|| quoted(name))
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
 }
 
 fn bad_resource(name: &str) -> Option<String> {
-    let legal = !name.trim().is_empty()
+    (!is_resource_name(name)).then(|| quoted(name))
+}
+
+/// Whether this is [`RESOURCE_NAME`].
+pub fn is_resource_name(name: &str) -> bool {
+    !name.trim().is_empty()
         && name.chars().count() <= 255
         && !name.contains(['/', '\\', '?', '#'])
-        && !name.ends_with(' ');
-    (!legal).then(|| quoted(name))
+        && !name.ends_with(' ')
 }
 
 fn servers(list: &str) -> Option<String> {

@@ -163,7 +163,19 @@ async fn a_port_in_use_is_one_line_that_says_what_to_do() {
 
 #[tokio::test]
 async fn wrong_arguments_end_with_2() {
-    for wrong in [&["--throughput", "1"][..], &["--partitions", "0"], &["--only", "nothing"]] {
+    for wrong in [
+        &["--throughput", "1"][..],
+        &["--partitions", "0"],
+        &["--only", "nothing"],
+        &["--partition-key", "/a,/b,/c,/d"],
+        &["--partition-key", "/a,,/b"],
+        &["--topic", "a b"],
+        &["--dead-letter-topic", ".."],
+        &["--topic", "same", "--dead-letter-topic", "same"],
+        &["--database", "a/b"],
+        &["--container", "a#b"],
+        &["--extra-container", "a?b=/c"],
+    ] {
         assert_eq!(start(wrong).ends().code(), Some(2), "{wrong:?}");
     }
 }
