@@ -172,6 +172,8 @@ fn block_on(command: impl Future<Output = ExitCode>) -> ExitCode {
 
 /// Says on one line what went wrong.
 fn fail(status: u8, error: &anyhow::Error) -> ExitCode {
-    eprintln!("error: {error:#}");
+    // Kafka's client breaks its lines.
+    let lines = format!("{error:#}");
+    eprintln!("error: {}", lines.lines().map(str::trim).collect::<Vec<_>>().join(" "));
     ExitCode::from(status)
 }

@@ -269,6 +269,39 @@ async fn a_sign_in_that_is_not_there_is_a_wrong_configuration() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn simulate_refuses_what_no_event_and_no_client_can_be() {
+    let store = Store::new(&["/deviceId"], 1).await;
+    let cluster = cluster(2);
+    let place = Place::new(&store.configuration(&cluster.bootstrap_servers()));
+    for wrong in [
+        "--complex-data-count=18446744073709551615",
+        "--complex-data-count=10001",
+        "--linger=99999999s",
+        "--linger=16s",
+        "--batch=0",
+        "--batch=4GiB",
+        "--topic=a b",
+    ] {
+        let output = place.run(&["simulate", "--count", "1", wrong]).await;
+        assert_eq!(output.status.code(), Some(2), "{wrong}: {output:?}");
+    }
+    // What the client itself refuses is said once.
+    let file = place.file().display().to_string();
+    std::fs::write(place.folder.path().join("password"), "x").unwrap();
+    let password_file = place.folder.path().join("password").display().to_string();
+    let no_certificate = [
+        ("STREAMPROC__KAFKA__AUTH__METHOD", "scram"),
+        ("STREAMPROC__KAFKA__AUTH__USERNAME", "u"),
+        ("STREAMPROC__KAFKA__AUTH__PASSWORD_FILE", &password_file),
+        ("STREAMPROC__KAFKA__AUTH__CA_FILE", &file),
+    ];
+    let output = place.run_with(&["simulate", "--count", "1"], &no_certificate).await;
+    let said = text(&output.stderr);
+    assert_eq!((output.status.code(), said.lines().count()), (Some(1), 1), "{said}");
+    assert_eq!(said.matches("ssl.ca.location").count(), 1, "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_query_takes_as_many_values_as_the_key_has_levels() {
     let store = Store::new(&["/deviceId"], 3).await;
     store.fill(documents(2, 4)).await;
