@@ -145,3 +145,14 @@ fn there_are_completions_for_every_shell() {
     }
     assert_eq!(streamproc(&["completions", "cmd"], &[]).status.code(), Some(2));
 }
+
+#[test]
+fn what_librdkafka_says_of_a_value_stays_on_its_line() {
+    let output = streamproc(
+        &["config", "--config", &local()],
+        &[KEY, ("STREAMPROC__KAFKA__PROPERTIES__LINGER_MS", "99999999999")],
+    );
+    let said = err(&output);
+    assert!(said.contains("0..900000)\n"), "{said}");
+    assert_eq!(output.status.code(), Some(2), "{said}");
+}

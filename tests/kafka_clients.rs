@@ -11,12 +11,14 @@ use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
 use streamproc::azure::{Timing, TokenCache, TokenSource};
+use streamproc::config::check::LARGEST_BUDGET;
 use streamproc::config::librdkafka::{Role, is_for};
 use streamproc::config::refused::Refused;
 use streamproc::config::{Kafka, KafkaAuthMethod, ScramMechanism, Span};
 use streamproc::kafka::{Contact, Context, base, consumer, producer};
 use streamproc::observe::health::Health;
 use streamproc::observe::metrics::Metrics;
+use streamproc::source::consumer::queue_bytes;
 
 fn kafka() -> Kafka {
     Kafka::new("127.0.0.1:1", ["streaming"])
@@ -313,4 +315,13 @@ async fn a_client_without_a_token_keeps_polling_and_says_why_it_is_not_connected
         assert!(Instant::now() < deadline, "said only {:?}", health.conditions());
     }
     assert!(longest < Duration::from_secs(5), "a poll took {longest:?}");
+}
+
+/// What `config` lets pass, the client takes: the queue of one worker that has its part for itself.
+#[test]
+fn the_largest_budget_can_be_given_to_one_client() {
+    let largest = LARGEST_BUDGET;
+    let mut config = consumer(&kafka(), "worker-0").unwrap();
+    config.set("queued.max.messages.kbytes", (queue_bytes(largest, 1) >> 10).to_string());
+    config.create::<BaseConsumer>().unwrap();
 }

@@ -157,3 +157,58 @@ fn the_librarys_log_of_everything_shows_no_password() {
     assert!(heard.contains("sasl.password"), "the configuration was logged");
     assert_clean("the library's log", &heard);
 }
+
+/// What `config` says of the local configuration with these variables, and whether it takes it.
+fn config_says(output: &str, environment: &[(&str, &str)]) -> (bool, String) {
+    let ran = Command::new(env!("CARGO_BIN_EXE_streamproc"))
+        .args(["config", "--output", output, "--config"])
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/config/local.toml"))
+        .env_clear()
+        .envs(environment.iter().copied())
+        .output()
+        .unwrap();
+    (ran.status.success(), String::from_utf8_lossy(&[ran.stdout, ran.stderr].concat()).into_owned())
+}
+
+#[test]
+fn a_secret_that_stands_where_the_name_of_its_file_belongs_is_not_repeated() {
+    type Case<'a> = (&'a [(&'a str, &'a str)], &'a str, &'a str);
+    let scram = [("STREAMPROC__KAFKA__AUTH__METHOD", "scram"), ("STREAMPROC__KAFKA__AUTH__USERNAME", "u")];
+    let mtls = [
+        ("STREAMPROC__KAFKA__AUTH__METHOD", "mtls"),
+        ("STREAMPROC__KAFKA__AUTH__CERTIFICATE_FILE", "certificate"),
+    ];
+    let begins_like_a_path = format!("/{ACCOUNT_KEY}");
+    let cases: [Case<'_>; 5] = [
+        (&[], "STREAMPROC__COSMOS__AUTH__KEY_FILE", ACCOUNT_KEY),
+        (&[], "STREAMPROC__COSMOS__AUTH__KEY_FILE", &begins_like_a_path),
+        (&scram, "STREAMPROC__KAFKA__AUTH__PASSWORD_FILE", PASSWORD),
+        (&mtls, "STREAMPROC__KAFKA__AUTH__KEY_FILE", PRIVATE_KEY),
+        (&mtls, "STREAMPROC__KAFKA__AUTH__CA_FILE", "-----BEGIN secret-private-key-of-this-test"),
+    ];
+    for (method, variable, given) in cases {
+        let (taken, said) = config_says("toml", &[method, &[(variable, given)]].concat());
+        assert!(!taken && said.contains(variable) && said.contains("(hidden)"), "{said}");
+        assert_clean(variable, &said);
+    }
+    let (_, said) = config_says("toml", &[("STREAMPROC__COSMOS__AUTH__KEY_FILE", "/etc/nowhere/key")]);
+    assert!(said.contains("\"/etc/nowhere/key\""), "a path is shown:\n{said}");
+}
+
+#[test]
+fn a_secret_in_a_value_that_is_meant_for_something_else_is_hidden_by_config() {
+    for variable in [
+        "STREAMPROC__KAFKA__PROPERTIES__CLIENT_ID",
+        "STREAMPROC__KAFKA__GROUP_ID",
+        "STREAMPROC__KAFKA__CLIENT_RACK",
+        "STREAMPROC__NAME",
+        "STREAMPROC__EVENT__TIMESTAMPS",
+    ] {
+        for output in ["toml", "json"] {
+            let given = if variable.ends_with("TIMESTAMPS") { "createdAt," } else { "" };
+            let (taken, said) = config_says(output, &[(variable, &format!("{given}{ACCOUNT_KEY}"))]);
+            assert!(taken && said.contains("(hidden)"), "{variable}: {said}");
+            assert_clean(&format!("{variable} as {output}"), &said);
+        }
+    }
+}

@@ -1,13 +1,21 @@
 //! From a configuration to clients of Kafka and Cosmos DB, for commands.
 
+use std::process::ExitCode;
+
 use anyhow::{Context, Result, anyhow};
 use azure_data_cosmos::clients::ContainerClient;
 use azure_data_cosmos::options::{BinaryEncodingOptions, Region};
 use azure_data_cosmos::{AccountEndpoint, AccountReference, CosmosClient, RoutingStrategy};
 
 use super::store_error::explain;
-use crate::azure::{self, CosmosSignIn};
+use super::{FAILED, USAGE};
+use crate::azure::{self, CosmosSignIn, SignInError};
 use crate::config::Cosmos;
+
+/// Says why there is no container. What there is nothing to sign in with is a wrong configuration.
+pub(super) fn fail(error: &anyhow::Error) -> ExitCode {
+    super::fail(if error.is::<SignInError>() { USAGE } else { FAILED }, error)
+}
 
 /// The container of the configuration.
 pub(super) async fn container(cosmos: &Cosmos) -> Result<ContainerClient> {

@@ -10,9 +10,10 @@ use anyhow::{Context, Result, anyhow, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio_util::sync::CancellationToken;
 
-use super::{FAILED, connect, logging, signals, store_error, verify};
+use super::{FAILED, connect, logging, say, shown, signals, store_error, verify};
 use crate::config::{self, Config, CosmosAuthMethod, LogFormat, Span};
 use crate::kafka;
+use crate::observe::health::Condition;
 use crate::observe::metrics::Totals;
 use crate::query::{self, Request};
 use crate::sandbox::{CosmosOptions, KafkaOptions, Sandbox, SandboxOptions};
@@ -88,10 +89,11 @@ async fn show(args: &Args) -> Result<bool> {
 
 async fn with_sandbox(args: &Args, sandbox: &Sandbox, stop: &CancellationToken) -> Result<bool> {
     let config = configuration(sandbox)?;
-    println!("embedded Kafka      {}", config.kafka.bootstrap_servers);
-    println!("embedded Cosmos DB  {}", config.cosmos.endpoint);
+    say(&format!("embedded Kafka      {}\n", config.kafka.bootstrap_servers))?;
+    say(&format!("embedded Cosmos DB  {}\n", config.cosmos.endpoint))?;
     let service = Service::start(config.clone()).await?;
-    println!("the service         http://{}/ tells /readyz, /metrics, /progress", service.admin.address);
+    let address = service.admin.address;
+    say(&format!("the service         http://{address}/ tells /readyz, /metrics, /progress\n"))?;
     let outcome = with_service(args, sandbox, &config, &service, stop).await;
     let stopped = service.stop().await;
     let holds = outcome?;
@@ -107,14 +109,14 @@ async fn with_service(
     stop: &CancellationToken,
 ) -> Result<bool> {
     let screen = Screen::new();
-    wait(stop, "the service to get its partitions", || {
+    wait(service, stop, "the service to get its partitions", || {
         screen.say("waiting for the service to join its group");
         service.health.conditions().is_empty() && service.metrics.assigned_partitions.get() > 0
     })
     .await?;
     let sent = simulate(args, config, service, &screen, stop).await?;
     let expected = sent.events + sent.duplicates;
-    wait(stop, "the last events to be stored", || {
+    wait(service, stop, "the last events to be stored", || {
         let totals = service.metrics.totals();
         screen.totals(&totals, "storing the last events");
         totals.stored + totals.superseded + totals.dead_lettered >= expected
@@ -122,16 +124,15 @@ async fn with_service(
     .await?;
     let totals = service.metrics.totals();
     screen.clear();
-    println!("sent                {sent}");
-    println!(
-        "stored              {} records read: {} written, {} superseded in their micro-batch, {} dead letters; {:.0} RU",
+    say(&format!("sent                {sent}\n"))?;
+    say(&format!(
+        "stored              {} records read: {} written, {} superseded in their micro-batch, {} dead letters; {:.0} RU\n\n",
         totals.consumed, totals.stored, totals.superseded, totals.dead_lettered, totals.request_units
-    );
-    println!();
+    ))?;
     let holds = verify_stored(args, config, &sent).await?;
     let dropped = sandbox.dropped_unread();
     if !dropped.is_empty() {
-        println!("The embedded Kafka has dropped records that were not read yet: {dropped:?}");
+        say(&format!("The embedded Kafka has dropped records that were not read yet: {dropped:?}\n"))?;
     }
     sample_query(config).await?;
     Ok(holds && dropped.is_empty() && totals.dead_lettered == 0)
@@ -183,26 +184,23 @@ async fn verify_stored(args: &Args, config: &Config, sent: &Summary) -> Result<b
     let report = verifier::verify(&container, &Selection::default(), &expectations, &AtomicU64::new(0))
         .await
         .map_err(|error| anyhow!(store_error::explain(&error)))?;
-    verify::print(&report);
     let twice = sent.duplicates;
     let once = report.documents == sent.events;
-    println!(
-        "{twice} events were sent twice: Kafka got {} records, Cosmos DB holds {} documents{}",
+    say(&format!(
+        "{}{twice} events were sent twice: Kafka got {} records, Cosmos DB holds {} documents{}\n",
+        verify::text(&report),
         sent.events + twice,
         report.documents,
         if once { ", each event once" } else { ", which is WRONG" }
-    );
+    ))?;
     Ok(report.holds && once)
 }
 
 async fn sample_query(config: &Config) -> Result<()> {
     let container = connect::container(&config.cosmos).await?;
     let request = Request { sql: QUESTION.to_owned(), partition_key: Vec::new(), limit: Some(3) };
-    println!("\n{QUESTION}");
-    let show = |document: &str| {
-        println!("{}", shortened(document));
-        Ok(())
-    };
+    say(&format!("\n{QUESTION}\n"))?;
+    let show = |document: &str| say(&format!("{}\n", shortened(document))).map_err(std::io::Error::other);
     query::run(&container, &request, show).await.map_err(|error| anyhow!("the sample query: {error}"))?;
     let count =
         Request { sql: QUESTION.replace('*', "VALUE COUNT(1)"), partition_key: Vec::new(), limit: None };
@@ -213,8 +211,7 @@ async fn sample_query(config: &Config) -> Result<()> {
     })
     .await
     .map_err(|error| anyhow!("the sample query: {error}"))?;
-    println!("… {counted} documents");
-    Ok(())
+    say(&format!("… {counted} documents\n"))
 }
 
 /// A document that fits a screen, and what is of interest in it; somebody who pipes it wants all of it.
@@ -224,9 +221,10 @@ fn shortened(document: &str) -> String {
         return document.to_owned();
     }
     let shown = super::query::without_bookkeeping(document).unwrap_or_else(|_| document.to_owned());
+    let shown = shown::json(&shown);
     match shown.char_indices().nth(WIDEST) {
         Some((end, _)) => format!("{}…", &shown[..end]),
-        None => shown,
+        None => shown.into_owned(),
     }
 }
 
@@ -259,11 +257,16 @@ fn configuration(sandbox: &Sandbox) -> Result<Config> {
 }
 
 /// Waits for a condition, Ctrl-C, or the end of patience.
-async fn wait(stop: &CancellationToken, what: &str, mut holds: impl FnMut() -> bool) -> Result<()> {
+async fn wait(
+    service: &Service,
+    stop: &CancellationToken,
+    what: &str,
+    mut holds: impl FnMut() -> bool,
+) -> Result<()> {
     let begun = Instant::now();
     while !holds() {
         if begun.elapsed() > PATIENCE {
-            bail!("waited {PATIENCE:?} for {what} in vain; RUST_LOG=info shows what goes on");
+            bail!("{}", in_vain(what, &service.health.conditions()));
         }
         tokio::select! {
             () = stop.cancelled() => return Err(Interrupted.into()),
@@ -271,6 +274,21 @@ async fn wait(stop: &CancellationToken, what: &str, mut holds: impl FnMut() -> b
         }
     }
     Ok(())
+}
+
+/// With what the service says on `/readyz`.
+fn in_vain(what: &str, conditions: &[Condition]) -> String {
+    let held: Vec<String> = conditions
+        .iter()
+        .map(|Condition { reason, place, detail, .. }| match place.as_str() {
+            "" => format!("{reason}: {detail}"),
+            place => format!("{reason} at {place}: {detail}"),
+        })
+        .collect();
+    let held = if held.is_empty() { "nothing holds it".to_owned() } else { held.join("; ") };
+    format!(
+        "waited {PATIENCE:?} for {what} in vain; the service says: {held} (RUST_LOG=info shows what goes on)"
+    )
 }
 
 /// The live line on a terminal; nothing in a pipe.
@@ -314,5 +332,25 @@ impl Screen {
 
     fn clear(&self) {
         self.bar.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waiting_in_vain_says_what_the_service_says() {
+        let condition = |reason, place: &str, detail: &str| Condition {
+            reason,
+            place: place.to_owned(),
+            detail: detail.to_owned(),
+            since: std::time::SystemTime::UNIX_EPOCH,
+        };
+        let conditions =
+            [condition("kafka_client", "worker-0", "no broker"), condition("sign_in", "", "401")];
+        let said = in_vain("the partitions", &conditions);
+        assert!(said.contains("kafka_client at worker-0: no broker; sign_in: 401"), "{said}");
+        assert!(in_vain("the partitions", &[]).contains("nothing holds it"));
     }
 }

@@ -13,7 +13,7 @@ use crate::kafka;
 
 /// As a configuration file, which gives the same configuration when it is loaded.
 pub(super) fn toml(loaded: &Loaded) -> anyhow::Result<String> {
-    let values = serde_json::to_value(&loaded.config)?;
+    let values = values(loaded)?;
     let mut out = String::new();
     if let Some(file) = &loaded.file {
         writeln!(out, "# {}, and the environment", file.display())?;
@@ -59,13 +59,42 @@ pub(super) fn toml(loaded: &Loaded) -> anyhow::Result<String> {
 /// For a program.
 pub(super) fn json(loaded: &Loaded) -> anyhow::Result<Value> {
     Ok(json!({
-        "configuration": loaded.config,
+        "configuration": values(loaded)?,
         "file": loaded.file,
         "overridden": loaded.overridden,
         "sdk_variables": loaded.sdk_variables,
         "librdkafka": {"consumer": consumer(loaded)?, "producer": producer(loaded)?},
         "override_prefix": environment::PREFIX,
     }))
+}
+
+/// The configuration, without what somebody has put in the place of something else.
+fn values(loaded: &Loaded) -> anyhow::Result<Value> {
+    let mut values = serde_json::to_value(&loaded.config)?;
+    if let Some(properties) = values.pointer_mut("/kafka/properties").and_then(Value::as_object_mut) {
+        for (name, value) in properties {
+            let hidden = value.as_str().is_some_and(|value| is_hidden(name, value));
+            if hidden {
+                *value = secret::HIDDEN.into();
+            }
+        }
+    }
+    hide(&mut values);
+    Ok(values)
+}
+
+fn hide(value: &mut Value) {
+    match value {
+        Value::String(text) if secret::looks_secret(text) => secret::HIDDEN.clone_into(text),
+        Value::Array(items) => items.iter_mut().for_each(hide),
+        Value::Object(fields) => fields.values_mut().for_each(hide),
+        _ => {}
+    }
+}
+
+/// Whether a property of librdkafka is not for showing.
+fn is_hidden(name: &str, value: &str) -> bool {
+    name.contains("password") || name.contains("secret") || secret::looks_secret(value)
 }
 
 fn consumer(loaded: &Loaded) -> anyhow::Result<BTreeMap<String, String>> {
@@ -81,8 +110,7 @@ fn shown(config: &ClientConfig) -> BTreeMap<String, String> {
         .config_map()
         .into_iter()
         .map(|(name, value)| {
-            let hidden = name.contains("password") || name.contains("secret") || secret::looks_secret(value);
-            (name.to_owned(), if hidden { secret::HIDDEN } else { value }.to_owned())
+            (name.to_owned(), if is_hidden(name, value) { secret::HIDDEN } else { value }.to_owned())
         })
         .collect()
 }

@@ -14,6 +14,7 @@ mod query;
 mod run;
 #[cfg(feature = "sandbox")]
 mod sandbox;
+mod shown;
 mod signals;
 mod simulate;
 mod store_error;
@@ -25,7 +26,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{Broken, Config, Loaded, environment, load_and_check};
+use crate::config::{Broken, Config, Loaded, check, environment, load_and_check};
 use crate::core::transform::Rules;
 
 /// It ran, and the answer is no, or it failed.
@@ -132,18 +133,28 @@ fn load_config(cli: &Cli) -> Result<Loaded, ExitCode> {
     })
 }
 
-/// Writes to stdout. A reader that has gone away, as `head` does, is no failure.
-fn print(text: &str) -> ExitCode {
+/// Writes to stdout. A reader that has gone away, as `head` does, is no failure: whoever reads has
+/// read enough.
+fn say(text: &str) -> anyhow::Result<()> {
     use std::io::Write;
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: writing the output: {error}");
-            ExitCode::from(FAILED)
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(anyhow::Error::new(error).context("writing the output"))
         }
+        _ => Ok(()),
     }
+}
+
+/// Says it and ends.
+fn print(text: &str) -> ExitCode {
+    say(text).map_or_else(|error| fail(FAILED, &error), |()| ExitCode::SUCCESS)
+}
+
+/// The name of a topic, as an argument.
+fn topic(name: &str) -> Result<String, String> {
+    let is_name = check::is_topic_name(name);
+    is_name.then(|| name.to_owned()).ok_or_else(|| format!("expected {}", check::TOPIC_NAME))
 }
 
 /// Runs a command that needs a configuration.
@@ -161,6 +172,8 @@ fn block_on(command: impl Future<Output = ExitCode>) -> ExitCode {
 
 /// Says on one line what went wrong.
 fn fail(status: u8, error: &anyhow::Error) -> ExitCode {
-    eprintln!("error: {error:#}");
+    // Kafka's client breaks its lines.
+    let lines = format!("{error:#}");
+    eprintln!("error: {}", lines.lines().map(str::trim).collect::<Vec<_>>().join(" "));
     ExitCode::from(status)
 }

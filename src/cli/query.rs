@@ -1,5 +1,6 @@
 //! `streamproc query`: SQL over the container.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write, stdout};
 use std::process::ExitCode;
@@ -9,14 +10,14 @@ use comfy_table::{ContentArrangement, Table, presets};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
-use super::{FAILED, USAGE, connect, store_error};
+use super::{FAILED, USAGE, connect, shown, store_error};
 use crate::config::Config;
 use crate::query::{self, Outcome, QueryError, Request};
 
 const EXAMPLES: &str = "\
 Documents come as the store writes them, one a line. COUNT, SUM, MIN, MAX and AVG over all partitions are \
 computed here, from their arguments: every document that WHERE lets through is charged for. What is more \
-than that, and GROUP BY, is answered in one partition only: name it with --partition-key.
+than that, and GROUP BY, is answered in one partition only: name it with --partition-key, each level of it.
 
 Examples:
   streamproc query -c config/local.toml \"SELECT * FROM c WHERE c.type = 'CO2'\" --limit 10
@@ -61,9 +62,10 @@ fn key_value(text: &str) -> Result<Value, std::convert::Infallible> {
 pub(super) async fn run(args: Args, config: &Config) -> ExitCode {
     let container = match connect::container(&config.cosmos).await {
         Ok(container) => container,
-        Err(error) => return super::fail(FAILED, &error),
+        Err(error) => return connect::fail(&error),
     };
-    let seen_by_someone = stdout().is_terminal() || args.output == Output::Table;
+    let on_terminal = stdout().is_terminal();
+    let seen_by_someone = on_terminal || args.output == Output::Table;
     let request = Request {
         sql: args.sql,
         partition_key: args.partition_key,
@@ -72,7 +74,12 @@ pub(super) async fn run(args: Args, config: &Config) -> ExitCode {
     let answered = match args.output {
         Output::Json => {
             let mut out = BufWriter::new(stdout());
-            let answered = query::run(&container, &request, |document| line(&mut out, document)).await;
+            let answered = query::run(&container, &request, |document| {
+                let document = one_line(document);
+                let document = if on_terminal { shown::json(&document) } else { document };
+                writeln!(out, "{document}")
+            });
+            let answered = answered.await;
             answered.and_then(|outcome| Ok(out.flush().map(|()| outcome)?))
         }
         Output::Table => {
@@ -89,19 +96,18 @@ pub(super) async fn run(args: Args, config: &Config) -> ExitCode {
         // Whoever reads has read enough.
         Err(QueryError::Output(error)) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(QueryError::Store(error)) => super::fail(FAILED, &anyhow::anyhow!(store_error::explain(&error))),
-        Err(error @ (QueryError::Refused { .. } | QueryError::PartitionKey(_))) => {
-            super::fail(USAGE, &error.into())
-        }
+        Err(
+            error @ (QueryError::Refused { .. }
+            | QueryError::PartitionKey(_)
+            | QueryError::TooManyValues { .. }),
+        ) => super::fail(USAGE, &error.into()),
         Err(error @ QueryError::Output(_)) => super::fail(FAILED, &error.into()),
     }
 }
 
-/// Writes a document on a line of its own. A line break can stand only between its parts.
-fn line(out: &mut impl Write, document: &str) -> io::Result<()> {
-    for part in document.split(['\n', '\r']) {
-        out.write_all(part.as_bytes())?;
-    }
-    out.write_all(b"\n")
+/// A document on one line. A line break can stand only between its parts.
+fn one_line(document: &str) -> Cow<'_, str> {
+    if document.contains(['\n', '\r']) { document.replace(['\n', '\r'], "").into() } else { document.into() }
 }
 
 fn closing(outcome: &Outcome, asked: Option<u64>) -> String {
@@ -155,7 +161,7 @@ impl Documents {
     fn table(&self) -> Table {
         let mut table = Table::new();
         table.load_preset(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
-        table.set_header(&self.fields);
+        table.set_header(self.fields.iter().map(|field| shown::text(field)));
         for row in &self.rows {
             table.add_row(self.fields.iter().map(|field| row.get(field).map_or_else(String::new, cell)));
         }
@@ -205,9 +211,10 @@ impl<'de> Visitor<'de> for Row {
 
 fn cell(value: &Value) -> String {
     let text = value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
+    let text = shown::text(&text);
     match text.char_indices().nth(WIDEST) {
         Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
+        None => text.into_owned(),
     }
 }
 
@@ -234,9 +241,8 @@ mod tests {
 
     #[test]
     fn a_document_is_one_line_and_otherwise_as_it_came() {
-        let mut out = Vec::new();
-        line(&mut out, "{\"a\": 1.10,\r\n \"b\":\"x\\ny\"}").unwrap();
-        assert_eq!(out, b"{\"a\": 1.10, \"b\":\"x\\ny\"}\n");
+        let document = one_line("{\"a\": 1.10,\r\n \"b\":\"x\\ny\"}");
+        assert_eq!(document, "{\"a\": 1.10, \"b\":\"x\\ny\"}");
     }
 
     #[test]
@@ -264,6 +270,17 @@ mod tests {
         let mut documents = Documents::default();
         documents.add(r#"{"_etag":"x"}"#).unwrap();
         assert_eq!(documents.fields, ["_etag"]);
+    }
+
+    #[test]
+    fn a_table_draws_nothing_but_itself() {
+        let mut documents = Documents::default();
+        documents.add("{\"\u{9b}31m\":\"\\u001b[2J\",\"b\":[\"\u{202e}x\"]}").unwrap();
+        let text = documents.table().to_string();
+        assert!(!text.contains(['\u{1b}', '\u{9b}', '\u{202e}']), "{text:?}");
+        for shown in [r"\u{9b}31m", r"\u{1b}[2J", r#"["\u{202e}x"]"#] {
+            assert!(text.contains(shown), "{shown} is not in {text}");
+        }
     }
 
     #[test]

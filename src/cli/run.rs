@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::{Cli, FAILED, load_config, logging, signals};
+use super::{Cli, FAILED, USAGE, load_config, logging, signals};
 use crate::config::Loaded;
-use crate::service::Service;
+use crate::service::{Service, StartError};
 
 /// What may follow `shutdown.timeout`: the last commit and leaving the group, five seconds each.
 const LAST_STEPS: Duration = Duration::from_secs(10);
@@ -31,7 +31,8 @@ pub(super) fn run(cli: &Cli) -> ExitCode {
         Err(error) => {
             // Its causes stand in its own words already.
             eprintln!("error: {error}");
-            ExitCode::from(FAILED)
+            let is_usage = error.downcast_ref().is_some_and(StartError::is_of_configuration);
+            ExitCode::from(if is_usage { USAGE } else { FAILED })
         }
     }
 }

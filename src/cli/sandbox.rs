@@ -10,6 +10,7 @@ use clap::{Args, ValueEnum};
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::config::check;
 use crate::sandbox::{
     ContainerOptions, CosmosOptions, KafkaOptions, PHYSICAL_PARTITIONS, PortTaken, Sandbox, SandboxOptions,
     Topic,
@@ -29,26 +30,26 @@ pub(super) struct SandboxArgs {
     #[arg(long, value_name = "PORT", default_value_t = 8081)]
     cosmos_port: u16,
     /// The topic of the events.
-    #[arg(long, value_name = "NAME", default_value = "streaming")]
+    #[arg(long, value_name = "NAME", default_value = "streaming", value_parser = super::topic)]
     topic: String,
     /// How many partitions the topic of the events has.
     #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(i32).range(1..))]
     partitions: i32,
     /// The topic of the dead letters.
-    #[arg(long, value_name = "NAME", default_value = "streaming-dead-letter")]
+    #[arg(long, value_name = "NAME", default_value = "streaming-dead-letter", value_parser = super::topic)]
     dead_letter_topic: String,
     /// The consumer group whose unread records are watched over.
     #[arg(long, value_name = "NAME", default_value = "streamproc")]
     group: String,
     /// The database.
-    #[arg(long, value_name = "NAME", default_value = "streaming")]
+    #[arg(long, value_name = "NAME", default_value = "streaming", value_parser = resource)]
     database: String,
     /// The container of the documents.
-    #[arg(long, value_name = "NAME", default_value = "rawdata")]
+    #[arg(long, value_name = "NAME", default_value = "rawdata", value_parser = resource)]
     container: String,
     /// The container's partition key: one to three paths, separated by commas.
-    #[arg(long, value_name = "PATHS", default_value = "/deviceId", value_delimiter = ',')]
-    partition_key: Vec<String>,
+    #[arg(long, value_name = "PATHS", default_value = "/deviceId", value_parser = paths)]
+    partition_key: Paths,
     /// A path that is unique within a partition key; empty for none.
     #[arg(long, value_name = "PATH", default_value = "/eventId")]
     unique_key: String,
@@ -69,6 +70,10 @@ pub(super) struct SandboxArgs {
     control: bool,
 }
 
+/// One to three paths of a partition key.
+#[derive(Clone, Debug)]
+struct Paths(Vec<String>);
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Part {
     Kafka,
@@ -84,6 +89,11 @@ Examples:
 
 /// Runs the sandbox until it is interrupted.
 pub(super) fn run(args: SandboxArgs) -> ExitCode {
+    if args.topic == args.dead_letter_topic {
+        let error =
+            anyhow::anyhow!("--topic and --dead-letter-topic are the same, which the service refuses");
+        return super::fail(super::USAGE, &error);
+    }
     let outcome =
         tokio::runtime::Runtime::new().map_err(Into::into).and_then(|runtime| runtime.block_on(serve(args)));
     match outcome {
@@ -104,7 +114,7 @@ async fn serve(args: SandboxArgs) -> anyhow::Result<()> {
     if let (Some(path), Some(key)) = (&key_file, sandbox.cosmos_key()) {
         write_key(path, key)?;
     }
-    print!("{}", welcome(&sandbox, key_file.as_deref())?);
+    super::say(&welcome(&sandbox, key_file.as_deref())?)?;
     let status = status_line();
     let mut tick = tokio::time::interval(Duration::from_millis(500));
     loop {
@@ -122,7 +132,7 @@ async fn serve(args: SandboxArgs) -> anyhow::Result<()> {
 fn options(args: SandboxArgs) -> SandboxOptions {
     let container = ContainerOptions {
         name: args.container,
-        partition_key: args.partition_key,
+        partition_key: args.partition_key.0,
         unique_keys: Some(args.unique_key).filter(|path| !path.is_empty()).into_iter().collect(),
     };
     let kafka = KafkaOptions {
@@ -148,12 +158,23 @@ fn options(args: SandboxArgs) -> SandboxOptions {
 
 /// `alerts=/deviceId,/type`
 fn container(text: &str) -> Result<ContainerOptions, String> {
-    let (name, paths) = text.split_once('=').ok_or("expected NAME=PATHS, such as alerts=/deviceId")?;
-    let partition_key: Vec<String> = paths.split(',').map(str::to_owned).collect();
-    if name.is_empty() || partition_key.len() > 3 || partition_key.iter().any(|path| path.len() < 2) {
-        return Err("expected a name and one to three paths, such as alerts=/deviceId,/type".into());
+    let (name, list) = text.split_once('=').ok_or("expected NAME=PATHS, such as alerts=/deviceId")?;
+    let Paths(partition_key) = paths(list)?;
+    Ok(ContainerOptions { name: resource(name)?, partition_key, unique_keys: Vec::new() })
+}
+
+/// `/deviceId,/type`
+fn paths(text: &str) -> Result<Paths, String> {
+    let paths: Vec<String> = text.split(',').map(str::to_owned).collect();
+    if paths.len() > 3 || paths.iter().any(|path| path.trim_matches('/').is_empty()) {
+        return Err("expected one to three paths, such as /deviceId,/type".into());
     }
-    Ok(ContainerOptions { name: name.into(), partition_key, unique_keys: Vec::new() })
+    Ok(Paths(paths))
+}
+
+fn resource(name: &str) -> Result<String, String> {
+    let is_name = check::is_resource_name(name);
+    is_name.then(|| name.to_owned()).ok_or_else(|| format!("expected {}", check::RESOURCE_NAME))
 }
 
 fn write_key(path: &Path, key: &str) -> anyhow::Result<()> {
@@ -261,7 +282,7 @@ mod tests {
         let alerts = container("alerts=/deviceId,/type").unwrap();
         assert_eq!(alerts.name, "alerts");
         assert_eq!(alerts.partition_key, ["/deviceId", "/type"]);
-        for wrong in ["alerts", "=/deviceId", "alerts=", "alerts=/", "alerts=/a,/b,/c,/d"] {
+        for wrong in ["alerts", "=/deviceId", "alerts=", "alerts=/", "alerts=/a,/b,/c,/d", "a/b=/c"] {
             assert!(container(wrong).is_err(), "{wrong}");
         }
     }

@@ -47,8 +47,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", default_value_t = 1000)]
     duplicate_every: u64,
     /// Fields in complexData.
-    #[arg(long, value_name = "N", default_value_t = 23)]
-    complex_data_count: usize,
+    #[arg(long, value_name = "N", default_value_t = 23, value_parser = clap::value_parser!(u32).range(..=MOST_FIELDS))]
+    complex_data_count: u32,
     /// Repeats the events of an earlier run. Without it, a new one, shown at the end.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -56,17 +56,37 @@ pub(super) struct Args {
     #[arg(long, value_name = "RFC3339")]
     created_at_start: Option<DateTime<Utc>>,
     /// The topic to send to. Without it, the first of kafka.topics.
-    #[arg(long, value_name = "TOPIC")]
+    #[arg(long, value_name = "TOPIC", value_parser = super::topic)]
     topic: Option<String>,
     /// How long a batch waits to fill.
-    #[arg(long, value_name = "TIME", default_value = "5ms", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "5ms", value_parser = linger)]
     linger: Duration,
     /// The largest batch.
-    #[arg(long, value_name = "SIZE", default_value = "1MiB")]
+    #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = batch)]
     batch: bytesize::ByteSize,
     /// The form of the summary.
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
+}
+
+/// So many fields make events of some 300 KB; Kafka takes 1 MB by default.
+const MOST_FIELDS: i64 = 10_000;
+
+/// A record that waits longer has no time to be acknowledged in.
+const LONGEST_LINGER: Duration = Duration::from_secs(15);
+
+/// What Kafka's client takes as `batch.size`.
+const LARGEST_BATCH: u64 = i32::MAX as u64;
+
+fn linger(text: &str) -> Result<Duration, String> {
+    let linger = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if linger <= LONGEST_LINGER { Ok(linger) } else { Err("expected 15s at most".into()) }
+}
+
+fn batch(text: &str) -> Result<bytesize::ByteSize, String> {
+    let batch: bytesize::ByteSize = text.parse()?;
+    let fits = (1..=LARGEST_BATCH).contains(&batch.as_u64());
+    if fits { Ok(batch) } else { Err("expected 1 byte to 2 GiB less a byte".into()) }
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -108,13 +128,10 @@ pub(super) async fn run(args: Args, config: &Config) -> ExitCode {
         never = show(&progress, args.total(), config.kafka.group_id.clone()) => match never {},
     };
     match outcome {
-        Ok(summary) => {
-            match args.output {
-                Output::Text => println!("{summary}"),
-                Output::Json => println!("{}", serde_json::json!(summary)),
-            }
-            ExitCode::SUCCESS
-        }
+        Ok(summary) => super::print(&match args.output {
+            Output::Text => format!("{summary}\n"),
+            Output::Json => format!("{}\n", serde_json::json!(summary)),
+        }),
         Err(error) => super::fail(FAILED, &error.into()),
     }
 }
@@ -131,7 +148,7 @@ impl Args {
             },
             devices: self.devices,
             duplicate_every: self.duplicate_every,
-            complex_data_count: self.complex_data_count,
+            complex_data_count: self.complex_data_count as usize,
             seed: self.seed.unwrap_or(defaults.seed),
             created_at_start: self.created_at_start,
             linger: self.linger,

@@ -39,6 +39,11 @@ const fn against(limit: Limit) -> Limit {
     Limit { problem: Problem::Contradiction, ..limit }
 }
 
+const SMALLEST_BUDGET: u64 = 8 << 20;
+/// A fortieth of it, the queue of a single Kafka client, has to stay below the 2 GiB that librdkafka can
+/// be told.
+pub const LARGEST_BUDGET: u64 = 64 << 30;
+
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
 
@@ -85,9 +90,12 @@ pub const LIMITS: &[Limit] = &[
     }),
     limit(
         "trigger.max_bytes",
-        "8MiB or more: with less, a few large records would stop the stream",
-        "choose 8MiB or more",
-        |c| (c.trigger.max_bytes.0 < 8 << 20).then(|| c.trigger.max_bytes.to_string()),
+        "8MiB to 64GiB: with less, a few large records would stop the stream; of more, one Kafka client could not take its part",
+        "choose a size between 8MiB and 64GiB",
+        |c| {
+            (!(SMALLEST_BUDGET..=LARGEST_BUDGET).contains(&c.trigger.max_bytes.0))
+                .then(|| c.trigger.max_bytes.to_string())
+        },
     ),
     limit("event.id", "the name of a field: without an id there is no document", "name the field", |c| {
         empty(&c.event.id)
@@ -152,9 +160,11 @@ pub const LIMITS: &[Limit] = &[
     ),
 ];
 
-const TOPIC_NAME: &str =
+/// What the name of a topic has to be.
+pub const TOPIC_NAME: &str =
     "a topic's name: letters, digits, dot, underscore and hyphen, at most 249 (Kafka's rule)";
-const RESOURCE_NAME: &str = "a name of at most 255 characters without / \\ ? # (Cosmos DB's rule)";
+/// What the name of a database or a container has to be.
+pub const RESOURCE_NAME: &str = "a name of at most 255 characters without / \\ ? # (Cosmos DB's rule)";
 
 /// Every limit that is broken.
 pub(super) fn check(config: &Config, layers: &Layers) -> Vec<ConfigError> {
@@ -205,20 +215,28 @@ fn outside_time(value: Duration, least: Duration, most: Duration) -> Option<Stri
 }
 
 fn bad_topic(name: &str) -> Option<String> {
-    let legal = !name.is_empty()
+    (!is_topic_name(name)).then(|| quoted(name))
+}
+
+/// Whether this is [`TOPIC_NAME`].
+pub fn is_topic_name(name: &str) -> bool {
+    !name.is_empty()
         && name.len() <= 249
         && name != "."
         && name != ".."
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
-    (!legal).then(|| quoted(name))
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
 }
 
 fn bad_resource(name: &str) -> Option<String> {
-    let legal = !name.trim().is_empty()
+    (!is_resource_name(name)).then(|| quoted(name))
+}
+
+/// Whether this is [`RESOURCE_NAME`].
+pub fn is_resource_name(name: &str) -> bool {
+    !name.trim().is_empty()
         && name.chars().count() <= 255
         && !name.contains(['/', '\\', '?', '#'])
-        && !name.ends_with(' ');
-    (!legal).then(|| quoted(name))
+        && !name.ends_with(' ')
 }
 
 fn servers(list: &str) -> Option<String> {
@@ -294,7 +312,10 @@ mod tests {
             }
         }
         assert!(broken(|c| c.trigger.max_bytes = ByteSize(8 << 20)).is_empty());
-        assert_eq!(broken(|c| c.trigger.max_bytes = ByteSize((8 << 20) - 1)), ["trigger.max_bytes"]);
+        assert!(broken(|c| c.trigger.max_bytes = ByteSize(64 << 30)).is_empty());
+        for refused in [(8 << 20) - 1, (64 << 30) + 1, u64::MAX] {
+            assert_eq!(broken(|c| c.trigger.max_bytes = ByteSize(refused)), ["trigger.max_bytes"]);
+        }
         for (fraction, taken) in [(0.0, true), (1.0, true), (-0.1, false), (1.1, false), (f64::NAN, false)] {
             assert_eq!(broken(|c| c.dead_letter.max_fraction = fraction).is_empty(), taken, "{fraction}");
         }

@@ -48,8 +48,10 @@ fn check_one(name: &str, value: &str, layers: &Layers) -> Option<ConfigError> {
         return Some(unknown::property(name, layers.place(&key)));
     }
     let expected = match &error {
-        KafkaError::ClientConfig(_, description, ..) if !secret::looks_secret(description) => {
-            format!("a value that librdkafka takes ({description})")
+        KafkaError::ClientConfig(_, description, ..)
+            if found != secret::HIDDEN && !secret::looks_secret(description) =>
+        {
+            format!("a value that librdkafka takes ({})", description.trim())
         }
         _ => "a value that librdkafka takes".to_owned(),
     };

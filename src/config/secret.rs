@@ -86,7 +86,8 @@ fn is_opaque(word: &str) -> bool {
         && body.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/'))
         && body.bytes().any(|b| b.is_ascii_digit())
         && body.bytes().any(|b| b.is_ascii_alphabetic())
-        && !word.starts_with('/');
+        // No path ends with the padding of base64.
+        && (!word.starts_with('/') || word.ends_with('='));
     is_jwt || is_base64
 }
 
@@ -124,6 +125,7 @@ mod tests {
             "Endpoint=sb://n.servicebus.windows.net/;SharedAccessKeyName=n".to_owned(),
             "https://user:word@host:443/".to_owned(),
             format!("{long}=="),
+            format!("/{long}=="),
             format!("eyJ{long}.x.y"),
             ["-----BEGIN", "PRIVATE KEY-----"].join(" "),
         ] {

@@ -28,7 +28,7 @@ use std::path::Path;
 use super::check::is_loopback;
 use super::error::{ConfigError, Problem};
 use super::layer::Layers;
-use super::{Config, CosmosAuthMethod, KafkaAuthMethod};
+use super::{Config, CosmosAuthMethod, KafkaAuthMethod, secret};
 
 /// The variable that holds the account key when there is no `cosmos.auth.key_file`.
 pub const COSMOS_KEY_VARIABLE: &str = "STREAMPROC_COSMOS_KEY";
@@ -202,11 +202,26 @@ fn files(config: &Config, layers: &Layers) -> Vec<ConfigError> {
     .filter_map(|(key, path)| {
         let path = path.as_deref()?;
         let why = unreadable(path)?;
-        let action = "mend the path, or mount the secret there and let this process's user read it";
-        let found = format!("{:?}: {why}", path.display().to_string());
+        let shown = shown(key, path);
+        let action = if shown == secret::HIDDEN {
+            "name the file, not what belongs into it (a relative path is shown here when it begins with ./)"
+        } else {
+            "mend the path, or mount the secret there and let this process's user read it"
+        };
+        let found = format!("{shown}: {why}");
         Some(layers.error(Problem::NotAllowed, key, found, "a file that can be read", action))
     })
     .collect()
+}
+
+/// The path, unless the secret itself may stand in its place, which happens.
+fn shown(key: &str, path: &Path) -> String {
+    let looks_like_one = path.is_absolute() || path.starts_with(".") || path.starts_with("..");
+    if looks_like_one || path.as_os_str().is_empty() || path.exists() {
+        secret::show(key, true, &path.to_string_lossy())
+    } else {
+        secret::HIDDEN.to_owned()
+    }
 }
 
 fn unreadable(path: &Path) -> Option<String> {

@@ -120,7 +120,9 @@ impl Progress {
             Value::Object(offsets)
         };
         let end = report.offsets.1.next();
-        let behind = report.latest.map(|latest| (latest.0 - end.0).max(0).to_string());
+        // What is known of the partition may be older than what was read from it.
+        let latest = report.latest.map(|latest| latest.max(end));
+        let behind = latest.map(|latest| (latest.0 - end.0).to_string());
         json!({
             "id": self.0.id,
             "runId": self.0.run_id,
@@ -142,7 +144,7 @@ impl Progress {
                 "description": format!("KafkaV2[Subscribe[{}]]", partition.topic),
                 "startOffset": at(report.offsets.0),
                 "endOffset": at(end),
-                "latestOffset": report.latest.map(at),
+                "latestOffset": latest.map(at),
                 "numInputRows": report.rows,
                 "inputRowsPerSecond": input_rate,
                 "processedRowsPerSecond": processed_rate,
@@ -216,6 +218,18 @@ mod tests {
         assert_eq!(second["sources"][0]["metrics"]["maxOffsetsBehindLatest"], "5");
         assert_eq!(second["sink"]["numOutputRows"], 50);
         assert_eq!(batches[0]["inputRowsPerSecond"], Value::Null);
+    }
+
+    #[test]
+    fn the_latest_offset_is_never_before_the_end_of_what_was_read() {
+        let progress = Progress::new("pipeline", "an-id", "sink");
+        progress.record(&BatchReport { latest: Some(Offset(0)), ..report(0, 11) });
+        let source = &progress.batches()[0]["sources"][0];
+        assert_eq!(
+            (&source["endOffset"], &source["latestOffset"]["streaming"]["3"]),
+            (&source["latestOffset"], &json!(11))
+        );
+        assert_eq!(source["metrics"]["maxOffsetsBehindLatest"], "0");
     }
 
     #[test]

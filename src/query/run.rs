@@ -48,10 +48,10 @@ pub struct Outcome {
 /// Why a query has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum QueryError {
-    /// It is one that nobody answers over all partitions.
+    /// It is one that nobody answers over more than one partition.
     #[error(
-        "{reason} is not answered over all partitions by Microsoft's SDK, nor here; \
-         ask one partition with --partition-key, where the store answers it itself"
+        "{reason} is not answered over several partitions by Microsoft's SDK, nor here; ask one partition \
+         with --partition-key, every level of it, where the store answers it itself"
     )]
     Refused {
         /// What in it.
@@ -60,6 +60,14 @@ pub enum QueryError {
     /// A value that no partition key has.
     #[error("{0} cannot be the value of a partition key: it takes strings, numbers, true, false and null")]
     PartitionKey(Value),
+    /// More values than the key has levels.
+    #[error("{given} values of a partition key were given, but the container's has {}: {}", .paths.len(), .paths.join(", "))]
+    TooManyValues {
+        /// How many.
+        given: usize,
+        /// The container's paths.
+        paths: Vec<String>,
+    },
     /// The store refused it, or cannot be reached.
     #[error(transparent)]
     Store(#[from] CosmosError),
@@ -77,14 +85,15 @@ pub async fn run(
     request: &Request,
     mut each: impl FnMut(&str) -> io::Result<()>,
 ) -> Result<Outcome, QueryError> {
-    if request.partition_key.is_empty() {
+    let one_partition = is_one_partition(container, &request.partition_key).await?;
+    let scope = scope(&request.partition_key)?;
+    if !one_partition {
         match shape(&request.sql) {
             Shape::Plain => {}
-            Shape::Fold(fold) => return run_fold(container, &fold, each).await,
+            Shape::Fold(fold) => return run_fold(container, &fold, scope, each).await,
             Shape::Refused(reason) => return Err(QueryError::Refused { reason }),
         }
     }
-    let scope = scope(&request.partition_key)?;
     let mut outcome = Outcome::default();
     let limit = request.limit.unwrap_or(u64::MAX);
     let mut pages = pages::<Box<RawValue>>(container, &request.sql, scope, request.limit).await?;
@@ -108,13 +117,13 @@ pub async fn run(
 async fn run_fold(
     container: &ContainerClient,
     fold: &Fold,
+    scope: FeedScope,
     mut each: impl FnMut(&str) -> io::Result<()>,
 ) -> Result<Outcome, QueryError> {
     let mut outcome = Outcome::default();
     let mut folding = Folding::new(fold);
     let mut seen = 0;
-    let mut pages =
-        pages::<Map<String, Value>>(container, &fold.projection, FeedScope::full_container(), None).await?;
+    let mut pages = pages::<Map<String, Value>>(container, &fold.projection, scope, None).await?;
     while let Some(page) = pages.try_next().await? {
         outcome.count(&page);
         page.items().iter().for_each(|arguments| folding.add(arguments));
@@ -156,6 +165,20 @@ async fn pages<T: DeserializeOwned + Send + 'static>(
     // Someone is asking by hand: however many physical partitions there are.
     options.feed = options.feed.with_max_fan_out(u32::MAX);
     Ok(container.query_items::<T>(Query::from(sql), scope, Some(options)).await?.into_pages())
+}
+
+/// Whether the values are a whole key. The first levels of one may lie in many partitions.
+async fn is_one_partition(container: &ContainerClient, values: &[Value]) -> Result<bool, QueryError> {
+    if values.is_empty() {
+        return Ok(false);
+    }
+    let properties = container.read(None).await?.into_model()?;
+    let paths = properties.partition_key.paths();
+    if values.len() > paths.len() {
+        let paths = paths.iter().map(ToString::to_string).collect();
+        return Err(QueryError::TooManyValues { given: values.len(), paths });
+    }
+    Ok(values.len() == paths.len())
 }
 
 fn scope(values: &[Value]) -> Result<FeedScope, QueryError> {

@@ -3,7 +3,7 @@
 //! Microsoft's SDK refuses aggregates and GROUP BY over more than one partition (`azure_data_cosmos`
 //! 1.0.0, "unsupported query feature"). The plain ones are computed here.
 //!
-//! | query                                              | in one partition | in all of them         |
+//! | query                                              | in one partition | in several             |
 //! |----------------------------------------------------|------------------|------------------------|
 //! | neither aggregate nor GROUP BY                     | to the store     | to the store           |
 //! | `SELECT [VALUE] COUNT(x), ... FROM c [WHERE ...]`  | to the store     | x to here, folded here |

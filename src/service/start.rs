@@ -65,6 +65,25 @@ pub enum StartError {
     Clients(#[from] ClientsError),
 }
 
+impl StartError {
+    /// Whether the configuration is to be mended, or what it names on this machine.
+    pub fn is_of_configuration(&self) -> bool {
+        use crate::dead_letter::kafka::ProducerError;
+        use crate::source::consumer::ConsumerError;
+        match self {
+            Self::Rules(_)
+            | Self::CosmosSignIn(_)
+            | Self::KafkaSignIn(_)
+            | Self::Endpoint { .. }
+            | Self::Clients(
+                ClientsError::Consumer(ConsumerError::Setup(_))
+                | ClientsError::Producer(ProducerError::Setup(_)),
+            ) => true,
+            Self::Metrics(_) | Self::Listen(_) | Self::Clients(_) => false,
+        }
+    }
+}
+
 /// What the service is made of, before it runs.
 pub(super) struct Parts {
     pub(super) config: Config,

@@ -58,7 +58,7 @@ pub enum SimulatorError {
         reason: String,
     },
     /// Kafka's client does not take its configuration.
-    #[error("Kafka's client refuses its configuration: {0}")]
+    #[error("Kafka's client refuses its configuration")]
     Client(#[source] KafkaError),
     /// Kafka's client does not take a record.
     #[error("after {} events: cannot send to {}: {reason}", .summary.events, .summary.topic)]

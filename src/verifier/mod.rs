@@ -7,7 +7,8 @@
 //! Times. A document is *stored* at its `_ts`, which Cosmos DB itself writes, in whole seconds. That
 //! is what minutes and latencies are taken from, because it is the only time that comes after the
 //! write; a service's own `processedAt` comes before it and would not show a slow store. As `_ts` is
-//! cut off, half a second is added for latencies. A document that is written again has the `_ts` of
+//! cut off, half a second is added for latencies. A document that was enqueued after it was stored, by
+//! more than clocks differ, is counted and left out of them. A document that is written again has the `_ts` of
 //! the last time.
 
 mod read;

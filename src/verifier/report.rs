@@ -80,6 +80,9 @@ pub struct Report {
     pub without_sequence: u64,
     /// Documents without a time of enqueuing.
     pub without_enqueued_at: u64,
+    /// Documents that were enqueued more than 5 s after they were stored: their time is not the
+    /// broker's, and does not count for the latency.
+    pub enqueued_after_stored: u64,
     /// What reading cost.
     pub request_units: f64,
     /// How long reading took.
@@ -205,7 +208,12 @@ pub(super) fn judge(tally: &Tally, expected: &Expectations, read: (f64, Duration
         Name::Latency,
         expected.max_latency.map(|latency| Bound::AtMost(latency.as_secs_f64())),
         slowest,
-        left_out(tally.without_enqueued_at, "a time of enqueuing"),
+        both(
+            left_out(tally.without_enqueued_at, "a time of enqueuing"),
+            (tally.enqueued_later > 0).then(|| {
+                format!("{} documents enqueued after they were stored are left out", tally.enqueued_later)
+            }),
+        ),
     );
     assert(
         Name::Duplicates,
@@ -243,8 +251,16 @@ pub(super) fn judge(tally: &Tally, expected: &Expectations, read: (f64, Duration
         without_event_id: tally.without_event_id,
         without_sequence: tally.without_sequence,
         without_enqueued_at: tally.without_enqueued_at,
+        enqueued_after_stored: tally.enqueued_later,
         request_units: read.0,
         seconds: read.1.as_secs_f64(),
+    }
+}
+
+fn both(one: Option<String>, other: Option<String>) -> Option<String> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(format!("{one}; {other}")),
+        (one, other) => one.or(other),
     }
 }
 

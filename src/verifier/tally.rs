@@ -33,6 +33,8 @@ pub(super) struct Tally {
     pub(super) without_event_id: u64,
     pub(super) without_sequence: u64,
     pub(super) without_enqueued_at: u64,
+    /// Documents that were enqueued after they were stored, by more than clocks differ.
+    pub(super) enqueued_later: u64,
     pub(super) windows: Windows,
     /// Documents whose event id another one has.
     pub(super) duplicates: Found<String>,
@@ -42,6 +44,10 @@ pub(super) struct Tally {
     hash: RandomState,
     devices: HashMap<Box<str>, DeviceLog>,
 }
+
+/// How far the clocks of Kafka and of Cosmos DB may be apart, in milliseconds. A time of enqueuing that
+/// is later still is not the broker's, and would hide the late events of its minute in their average.
+const CLOCKS_APART: i64 = 5_000;
 
 /// `_ts` is cut off to whole seconds: on average a document was stored half a second after it.
 const HALF_A_SECOND: i64 = 500;
@@ -69,7 +75,10 @@ impl Tally {
         }
         self.without_enqueued_at += u64::from(document.enqueued_at.is_none());
         let stored_at = document.stored_at * 1000 + HALF_A_SECOND;
-        let after_enqueued = |at: i64| document.enqueued_at.map(|enqueued_at| at - enqueued_at);
+        let is_later = |enqueued_at: &i64| enqueued_at.saturating_sub(stored_at) > CLOCKS_APART;
+        self.enqueued_later += u64::from(document.enqueued_at.as_ref().is_some_and(is_later));
+        let enqueued_at = document.enqueued_at.filter(|enqueued_at| !is_later(enqueued_at));
+        let after_enqueued = |at: i64| enqueued_at.map(|enqueued_at| at.saturating_sub(enqueued_at));
         let processing = document.processed_at.and_then(after_enqueued);
         self.windows.add(document.stored_at, after_enqueued(stored_at), processing);
     }

@@ -131,6 +131,31 @@ fn one_slow_minute_is_too_slow() {
 }
 
 #[test]
+fn a_time_in_the_future_hides_no_late_event() {
+    let mut events = run(400);
+    for event in events.iter_mut().filter(|event| event.stored_at / 60 == 12) {
+        event.enqueued_at -= 20_000;
+    }
+    let late = events.iter().position(|event| event.stored_at / 60 == 12).unwrap();
+    events[late].enqueued_at += 80 * 365 * 86_400_000;
+    events[late + 1].enqueued_at = i64::MAX;
+    let hidden = report(&events, &Expectations::default());
+    let latency = assertion(&hidden, Name::Latency);
+    assert_eq!((latency.found, latency.holds, hidden.enqueued_after_stored), (Some(21.0), false, 2));
+    assert_eq!(latency.note.as_deref(), Some("2 documents enqueued after they were stored are left out"));
+    assert!(hidden.windows.iter().all(|window| window.latency >= Some(0.0)), "{:?}", hidden.windows);
+}
+
+#[test]
+fn clocks_that_differ_by_little_are_no_finding() {
+    let mut events = run(400);
+    events[17].enqueued_at = events[17].stored_at * 1000 + 500 + 5_000;
+    assert_eq!(report(&events, &Expectations::default()).enqueued_after_stored, 0);
+    events[17].enqueued_at += 1;
+    assert_eq!(report(&events, &Expectations::default()).enqueued_after_stored, 1);
+}
+
+#[test]
 fn an_empty_container_holds_nothing_unless_nothing_was_expected() {
     let all = Expectations { min_rate: Some(1.0), ..Expectations::default() };
     let empty = report(&[], &all);

@@ -1,7 +1,7 @@
 //! `streamproc sandbox` as a person types it.
 
 use std::io::{BufRead, BufReader, Read};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -56,7 +56,11 @@ impl Running {
     }
 
     fn ends(&mut self) -> ExitStatus {
-        let deadline = Instant::now() + Duration::from_secs(20);
+        self.ends_within(Duration::from_secs(20))
+    }
+
+    fn ends_within(&mut self, limit: Duration) -> ExitStatus {
+        let deadline = Instant::now() + limit;
         loop {
             if let Some(status) = self.0.try_wait().unwrap() {
                 return status;
@@ -107,6 +111,30 @@ async fn it_prints_where_things_are_and_ends_well_when_interrupted() {
     }
 }
 
+/// Both go on to their end when nobody reads what they print.
+#[tokio::test]
+async fn a_closed_output_breaks_neither_the_sandbox_nor_the_demo() {
+    let mut demo = Command::new(env!("CARGO_BIN_EXE_streamproc"));
+    demo.args(["demo", "--rate", "10", "--devices", "2", "--duration", "2s"]);
+    let mut demo = Running(demo.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+    drop(demo.0.stdout.take());
+
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut sandbox = start(&["--only", "cosmos", "--cosmos-port", &port.to_string()]);
+    drop(sandbox.0.stdout.take());
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(Instant::now() < deadline, "nobody listens");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    interrupt(&sandbox, "-INT");
+    let status = sandbox.ends();
+    assert_eq!((status.code(), sandbox.complaint().as_str()), (Some(0), ""));
+
+    let status = demo.ends_within(Duration::from_mins(2));
+    assert_eq!((status.code(), demo.complaint().as_str()), (Some(0), ""));
+}
+
 #[tokio::test]
 async fn either_part_may_be_left_out() {
     let mut only_kafka = start(&["--only", "kafka", "--kafka-port", "0"]);
@@ -135,7 +163,19 @@ async fn a_port_in_use_is_one_line_that_says_what_to_do() {
 
 #[tokio::test]
 async fn wrong_arguments_end_with_2() {
-    for wrong in [&["--throughput", "1"][..], &["--partitions", "0"], &["--only", "nothing"]] {
+    for wrong in [
+        &["--throughput", "1"][..],
+        &["--partitions", "0"],
+        &["--only", "nothing"],
+        &["--partition-key", "/a,/b,/c,/d"],
+        &["--partition-key", "/a,,/b"],
+        &["--topic", "a b"],
+        &["--dead-letter-topic", ".."],
+        &["--topic", "same", "--dead-letter-topic", "same"],
+        &["--database", "a/b"],
+        &["--container", "a#b"],
+        &["--extra-container", "a?b=/c"],
+    ] {
         assert_eq!(start(wrong).ends().code(), Some(2), "{wrong:?}");
     }
 }

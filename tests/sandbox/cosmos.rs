@@ -151,6 +151,33 @@ async fn a_document_of_another_partition_key_than_the_headers_is_answered_with_4
     sandbox.stop().await;
 }
 
+/// docs/sandbox.md says so.
+#[tokio::test]
+async fn a_document_128_deep_is_refused_and_a_double_comes_back_as_the_same_double() {
+    let sandbox = cosmos(CosmosOptions::default()).await;
+    let bare = Bare::new(&sandbox);
+    let document = |id: &str, value: &str| {
+        let document = event("a", id).to_string();
+        format!("{},\"more\":{value}}}", document.trim_end_matches('}'))
+    };
+    for (depth, status) in [(127, 201), (128, 400)] {
+        let nested = format!("{}{}", "[".repeat(depth - 1), "]".repeat(depth - 1));
+        let body = document(&depth.to_string(), &nested);
+        let reply = bare.post("a", "x-ms-documentdb-is-upsert", body).await.unwrap();
+        assert_eq!(reply.status, status, "{depth} deep: {}", reply.body);
+    }
+    for (sent, kept) in [
+        ("0.12345678901234567", "0.12345678901234566"),
+        ("1.10", "1.1"),
+        ("9007199254740993", "9007199254740993"),
+    ] {
+        bare.post("a", "x-ms-documentdb-is-upsert", document("number", sent)).await.unwrap();
+        let read = bare.read("a", "number").await.unwrap().body;
+        assert!(read.contains(&format!("\"more\":{kept}")), "{sent} came back in {read}");
+    }
+    sandbox.stop().await;
+}
+
 #[tokio::test]
 async fn a_path_may_end_with_a_slash_and_name_resources_by_their_ids() {
     let sandbox = cosmos(CosmosOptions::default()).await;

@@ -36,7 +36,20 @@ impl Place {
     }
 
     async fn run(&self, arguments: &[&str]) -> Output {
-        let run = self.command(arguments).output();
+        self.run_with(arguments, &[]).await
+    }
+
+    async fn run_with(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+        let run = self.command(arguments).envs(environment.iter().copied()).output();
+        tokio::time::timeout(Duration::from_mins(1), run).await.expect("it ends").unwrap()
+    }
+
+    /// Runs it with an output that nobody reads, as `| true` does.
+    async fn run_unread(&self, arguments: &[&str]) -> Output {
+        let (pipe, command) = (std::process::Stdio::piped, &mut self.command(arguments));
+        let mut running = command.stdout(pipe()).stderr(pipe()).spawn().unwrap();
+        drop(running.stdout.take());
+        let run = running.wait_with_output();
         tokio::time::timeout(Duration::from_mins(1), run).await.expect("it ends").unwrap()
     }
 }
@@ -171,4 +184,131 @@ async fn what_is_wrong_is_one_line_on_stderr() {
         assert!(said.starts_with("error: ") && said.lines().count() == 1 && said.contains(advice), "{said}");
         assert_eq!(text(&output.stdout), "");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_exit_status_is_the_answers_even_when_nobody_reads() {
+    let cluster = cluster(2);
+    let store = Store::new(&["/deviceId"], 3).await;
+    store.fill(documents(5, 100)).await;
+    let place = Place::new(&store.configuration(&cluster.bootstrap_servers()));
+    for (arguments, status) in [
+        (&["verify", "--expect-count", "100"][..], 0),
+        (&["verify", "--expect-count", "101"], 1),
+        (&["verify", "--expect-count", "100", "--output", "json"], 0),
+        (&["verify", "--expect-count", "101", "--output", "json"], 1),
+        (&["query", "SELECT * FROM c"], 0),
+        (&["simulate", "--rate", "0", "--count", "10"], 0),
+        (&["simulate", "--rate", "0", "--count", "10", "--output", "json"], 0),
+    ] {
+        let output = place.run_unread(arguments).await;
+        assert_eq!(
+            (output.status.code(), text(&output.stderr).as_str()),
+            (Some(status), ""),
+            "{arguments:?}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn verify_counts_whatever_number_a_device_sends() {
+    let store = Store::new(&["/deviceId"], 3).await;
+    let far = documents(4, 4).into_iter().map(|mut document| {
+        document["deviceSequenceNumber"] = i64::MAX.into();
+        document
+    });
+    store.fill(far).await;
+    let place = Place::new(&store.configuration(NO_KAFKA));
+    let output = place.run(&["verify", "--expect-count", "4"]).await;
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(text(&output.stdout).contains(&format!("{} missing:", u64::MAX)), "{output:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn verify_refuses_a_bound_that_is_none() {
+    let store = Store::new(&["/deviceId"], 1).await;
+    let place = Place::new(&store.configuration(NO_KAFKA));
+    for wrong in [
+        "--min-rate=nan",
+        "--min-rate=-5",
+        "--min-rate=inf",
+        "--max-out-of-sequence=nan",
+        "--max-out-of-sequence=-0.1",
+        "--max-out-of-sequence=1.5",
+    ] {
+        let output = place.run(&["verify", wrong]).await;
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{wrong}: {output:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_in_that_is_not_there_is_a_wrong_configuration() {
+    type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
+    let store = Store::new(&["/deviceId"], 1).await;
+    let place = Place::new(&store.configuration(NO_KAFKA));
+    let no_key = [("STREAMPROC_COSMOS_KEY", "not base64!")];
+    let no_identity = [("STREAMPROC__COSMOS__AUTH__METHOD", "workload_identity")];
+    let no_identity_for_kafka = [
+        ("STREAMPROC__KAFKA__AUTH__METHOD", "workload_identity"),
+        ("STREAMPROC__KAFKA__AUTH__SCOPE", "https://n.servicebus.windows.net/.default"),
+    ];
+    let cases: [Case<'_>; 7] = [
+        (&["run"], &no_key, "is not base64"),
+        (&["verify"], &no_key, "is not base64"),
+        (&["query", "SELECT * FROM c"], &no_key, "is not base64"),
+        (&["run"], &no_identity, "AZURE_FEDERATED_TOKEN_FILE"),
+        (&["verify"], &no_identity, "AZURE_FEDERATED_TOKEN_FILE"),
+        (&["run"], &no_identity_for_kafka, "AZURE_FEDERATED_TOKEN_FILE"),
+        (&["simulate"], &no_identity_for_kafka, "AZURE_FEDERATED_TOKEN_FILE"),
+    ];
+    for (arguments, environment, why) in cases {
+        let output = place.run_with(arguments, environment).await;
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
+        assert!(text(&output.stderr).contains(why), "{arguments:?}: {output:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn simulate_refuses_what_no_event_and_no_client_can_be() {
+    let store = Store::new(&["/deviceId"], 1).await;
+    let cluster = cluster(2);
+    let place = Place::new(&store.configuration(&cluster.bootstrap_servers()));
+    for wrong in [
+        "--complex-data-count=18446744073709551615",
+        "--complex-data-count=10001",
+        "--linger=99999999s",
+        "--linger=16s",
+        "--batch=0",
+        "--batch=4GiB",
+        "--topic=a b",
+    ] {
+        let output = place.run(&["simulate", "--count", "1", wrong]).await;
+        assert_eq!(output.status.code(), Some(2), "{wrong}: {output:?}");
+    }
+    // What the client itself refuses is said once.
+    let file = place.file().display().to_string();
+    std::fs::write(place.folder.path().join("password"), "x").unwrap();
+    let password_file = place.folder.path().join("password").display().to_string();
+    let no_certificate = [
+        ("STREAMPROC__KAFKA__AUTH__METHOD", "scram"),
+        ("STREAMPROC__KAFKA__AUTH__USERNAME", "u"),
+        ("STREAMPROC__KAFKA__AUTH__PASSWORD_FILE", &password_file),
+        ("STREAMPROC__KAFKA__AUTH__CA_FILE", &file),
+    ];
+    let output = place.run_with(&["simulate", "--count", "1"], &no_certificate).await;
+    let said = text(&output.stderr);
+    assert_eq!((output.status.code(), said.lines().count()), (Some(1), 1), "{said}");
+    assert_eq!(said.matches("ssl.ca.location").count(), 1, "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_takes_as_many_values_as_the_key_has_levels() {
+    let store = Store::new(&["/deviceId"], 3).await;
+    store.fill(documents(2, 4)).await;
+    let place = Place::new(&store.configuration(NO_KAFKA));
+    let output =
+        place.run(&["query", "SELECT * FROM c", "--partition-key", "a", "--partition-key", "b"]).await;
+    let said = text(&output.stderr);
+    assert_eq!((output.status.code(), said.lines().count()), (Some(2), 1), "{output:?}");
+    assert!(said.contains("/deviceId") && said.contains("2 values"), "{said}");
 }

@@ -178,3 +178,30 @@ async fn bad_sql_is_the_stores_to_refuse() {
     let QueryError::Store(error) = error else { panic!("{error}") };
     assert_eq!(u16::from(error.status().status_code()), 400, "{error}");
 }
+
+/// One partition is that of a whole key; the first levels of one may lie in many.
+#[tokio::test]
+async fn aggregates_over_the_first_levels_of_a_key_are_computed_here() {
+    let store = Store::new(&["/site", "/deviceId"], 3).await;
+    let documents = documents(4, 40).into_iter().enumerate().map(|(n, mut document)| {
+        document["site"] = format!("site-{}", n % 2).into();
+        document
+    });
+    store.fill(documents).await;
+    let ask_keys = async |keys: &[&str], sql: &str| {
+        let partition_key = keys.iter().map(|key| json!(key)).collect();
+        ask(&store, &Request { partition_key, ..everywhere(sql) }).await
+    };
+    let count = "SELECT VALUE COUNT(1) FROM c";
+    let (lines, outcome) = ask_keys(&["site-0"], count).await.unwrap();
+    assert_eq!((lines, outcome.computed_from), (vec!["20".to_owned()], Some(20)));
+    let (lines, outcome) = ask_keys(&["site-0", "contoso-device-id-0"], count).await.unwrap();
+    assert_eq!((lines, outcome.computed_from), (vec!["10".to_owned()], None));
+
+    let grouped = "SELECT c.type, COUNT(1) AS n FROM c GROUP BY c.type";
+    let refused = ask_keys(&["site-0"], grouped).await.unwrap_err().to_string();
+    assert!(refused.contains("every level"), "{refused}");
+    assert!(ask_keys(&["site-0", "contoso-device-id-0"], grouped).await.is_ok());
+    let too_many = ask_keys(&["site-0", "contoso-device-id-0", "x"], count).await;
+    assert!(matches!(too_many, Err(QueryError::TooManyValues { .. })), "{too_many:?}");
+}
