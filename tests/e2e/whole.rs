@@ -32,7 +32,7 @@ fn odd(number: usize) -> String {
 
 /// Runs a command on the service's configuration, and gives what it prints.
 #[track_caller]
-pub fn command(service: &Service, arguments: &[&str]) -> Value {
+pub(super) fn command(service: &Service, arguments: &[&str]) -> Value {
     let mut command = streamproc();
     command.args(arguments).arg("--config").arg(service.dir().join("streamproc.toml"));
     let process = Process::start(arguments[0], &mut command);
