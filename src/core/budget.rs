@@ -28,7 +28,8 @@ struct Accounts {
 #[derive(Debug, Default)]
 struct Account {
     used: usize,
-    assigned: bool,
+    /// Workers that own it: for a moment two do, when one has lost it and not noticed yet.
+    owners: usize,
 }
 
 /// How much a partition may hold, and how much it does, in bytes.
@@ -55,21 +56,23 @@ impl Budget {
         Self(Arc::new(Mutex::new(accounts)))
     }
 
-    /// The partition is now one of ours: it gets a share.
+    /// The partition is now one of a worker's: it gets a share.
     pub fn assign(&self, partition: &TopicPartition) {
         let mut accounts = self.lock();
         let account = accounts.used.entry(partition.clone()).or_default();
-        if !std::mem::replace(&mut account.assigned, true) {
+        account.owners += 1;
+        if account.owners == 1 {
             accounts.assigned += 1;
         }
     }
 
-    /// The partition is no longer ours. What its batches in flight hold stays counted until they end.
+    /// The partition is no longer that worker's. What its batches in flight hold stays counted until they end.
     pub fn unassign(&self, partition: &TopicPartition) {
         let mut accounts = self.lock();
         let Some(account) = accounts.used.get_mut(partition) else { return };
-        if std::mem::replace(&mut account.assigned, false) {
-            accounts.assigned -= 1;
+        account.owners = account.owners.saturating_sub(1);
+        if account.owners == 0 {
+            accounts.assigned = accounts.assigned.saturating_sub(1);
         }
         accounts.forget_if_idle(partition);
     }
@@ -112,7 +115,7 @@ impl Accounts {
     }
 
     fn forget_if_idle(&mut self, partition: &TopicPartition) {
-        if self.used.get(partition).is_some_and(|account| account.used == 0 && !account.assigned) {
+        if self.used.get(partition).is_some_and(|account| account.used == 0 && account.owners == 0) {
             self.used.remove(partition);
         }
     }
@@ -152,6 +155,26 @@ mod tests {
 
     fn partition(number: i32) -> TopicPartition {
         TopicPartition::new("t", number)
+    }
+
+    #[test]
+    fn a_partition_keeps_its_share_when_a_worker_that_lost_it_says_so_late() {
+        let budget = Budget::new(1_000);
+        for number in 0..4 {
+            budget.assign(&partition(number));
+            budget.assign(&partition(number));
+        }
+        (0..4).for_each(|number| budget.unassign(&partition(number)));
+        let mut charges = Vec::new();
+        for number in 0..4 {
+            let mut charge = budget.open(&partition(number));
+            charge.add(budget.room(&partition(number)).limit);
+            charges.push(charge);
+        }
+        assert_eq!(budget.used(), 1_000);
+        drop(charges);
+        (0..4).for_each(|number| budget.unassign(&partition(number)));
+        assert!(budget.lock().used.is_empty());
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -178,11 +178,13 @@ impl Parts {
             ownership,
             metrics,
             health,
+            partitions: Mutex::default(),
         };
         let limit = config.cosmos.max_request_units_per_second;
-        let observing = tokio::spawn(observer.run(stop.clone(), look_again, move |share| {
-            sink.set_request_unit_limit((limit > 0).then_some(limit as f64 * share));
-        }));
+        let set_limit = move |share| sink.set_request_unit_limit((limit > 0).then_some(limit as f64 * share));
+        // All of it, until it is known which part is ours.
+        set_limit(1.0);
+        let observing = tokio::spawn(observer.run(stop.clone(), look_again, set_limit));
         stop.cancelled().await;
         tracing::info!("draining: reading has stopped, writes in flight may end");
         let drained = pool.drain().await;

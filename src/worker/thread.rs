@@ -250,12 +250,21 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
         }
     }
 
+    /// Says no more about partitions that this worker has given up, unless another of the process has
+    /// them already: then they are that one's to speak of.
+    fn forget(&self, partitions: &[TopicPartition]) {
+        for name in partitions {
+            if !self.shared.ownership.owns_beside(self.number, name) {
+                self.shared.metrics.forget(name);
+                self.shared.health.clear_place(&name.to_string());
+            }
+        }
+    }
+
     fn replace_client(&mut self) {
         self.machine.apply(Input::ClientLost, Instant::now());
-        for name in std::mem::take(&mut self.owned) {
-            self.shared.metrics.forget(&name);
-            self.shared.health.clear_place(&name.to_string());
-        }
+        let lost = std::mem::take(&mut self.owned);
+        self.forget(&lost);
         self.tell_owned();
         if let Some(client) = self.client.take() {
             client.close();
@@ -361,10 +370,7 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
             Effect::Assign(partitions) => self.must_do("assign", |client| client.assign(&partitions)),
             Effect::Unassign(partitions) => {
                 self.must_do("unassign", |client| client.unassign(&partitions));
-                for name in &partitions {
-                    self.shared.metrics.forget(name);
-                    self.shared.health.clear_place(&name.to_string());
-                }
+                self.forget(&partitions);
                 self.batches.retain(|(name, _), _| !partitions.contains(name));
                 self.tell_owned();
             }

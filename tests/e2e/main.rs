@@ -25,6 +25,7 @@ mod members;
 mod memory;
 mod oddities;
 mod rebalances;
+mod request_units;
 mod says;
 mod sign_in_smoke;
 mod stage;

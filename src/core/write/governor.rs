@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 /// How far the balance may fill: a pause is not made up for by a burst of more than this.
 const BURST: Duration = Duration::from_millis(500);
 
+/// How long anybody waits before the balance is looked at again: the limit may have been raised.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
 /// A balance of request units.
 #[derive(Debug)]
 pub struct Governor {
@@ -38,12 +41,13 @@ impl Governor {
         }
     }
 
-    /// How long a request has to wait; nothing if it may start.
+    /// How long a request has to wait before it asks again; nothing if it may start.
     pub fn wait(&mut self, now: Instant) -> Option<Duration> {
         self.refill(now);
         match self.limit {
             Some(limit) if self.balance < 0.0 => {
-                Some(Duration::try_from_secs_f64(-self.balance / limit).unwrap_or(Duration::from_mins(1)))
+                let wait = Duration::try_from_secs_f64(-self.balance / limit).unwrap_or(LONGEST_WAIT);
+                Some(wait.min(LONGEST_WAIT))
             }
             _ => None,
         }
@@ -91,6 +95,17 @@ mod tests {
             }
         }
         assert!((9_500.0..=10_500.0).contains(&spent), "{spent}");
+    }
+
+    #[test]
+    fn nobody_waits_long_for_a_limit_that_may_be_raised() {
+        let now = Instant::now();
+        let mut governor = Governor::new(now);
+        governor.set_limit(Some(0.0), now);
+        governor.charge(10.0, now);
+        assert!(governor.wait(now).is_some_and(|wait| wait <= LONGEST_WAIT));
+        governor.set_limit(Some(1_000.0), now);
+        assert_eq!(governor.wait(now), Some(Duration::from_millis(10)));
     }
 
     #[test]
