@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use streamproc::config::load;
 
@@ -155,4 +155,13 @@ fn what_librdkafka_says_of_a_value_stays_on_its_line() {
     let said = err(&output);
     assert!(said.contains("0..900000)\n"), "{said}");
     assert_eq!(output.status.code(), Some(2), "{said}");
+}
+
+#[test]
+fn an_error_that_nobody_reads_is_an_error_all_the_same() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_streamproc"));
+    command.args(["--config", "there/is/none.toml", "config"]).stderr(Stdio::piped());
+    let mut running = command.spawn().unwrap();
+    drop(running.stderr.take());
+    assert_eq!(running.wait().unwrap().code(), Some(2));
 }

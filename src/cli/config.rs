@@ -47,7 +47,7 @@ pub(super) fn run(cli: &Cli, args: &Args) -> ExitCode {
     match text {
         Ok(text) => print(&text),
         Err(error) => {
-            eprintln!("error: {error:#}");
+            super::remark(&format!("error: {error:#}"));
             ExitCode::from(FAILED)
         }
     }

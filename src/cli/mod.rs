@@ -120,7 +120,7 @@ fn load_config(cli: &Cli) -> Result<Loaded, ExitCode> {
         std::env::vars_os().map(move |(name, value)| (text(name), text(value)))
     };
     if cli.config.is_none() && !variables().any(|(name, _)| name.starts_with(environment::PREFIX)) {
-        eprintln!("error: {NO_CONFIGURATION}");
+        remark(&format!("error: {NO_CONFIGURATION}"));
         return Err(ExitCode::from(USAGE));
     }
     let rules_of_events = |config: &Config| {
@@ -128,7 +128,7 @@ fn load_config(cli: &Cli) -> Result<Loaded, ExitCode> {
         broken.map(|error| Broken { key: error.key, reason: error.reason }).into_iter().collect()
     };
     load_and_check(cli.config.as_deref(), variables(), rules_of_events).map_err(|errors| {
-        eprint!("error: {errors}");
+        remark(&format!("error: {}", errors.to_string().trim_end()));
         ExitCode::from(USAGE)
     })
 }
@@ -144,6 +144,12 @@ fn say(text: &str) -> anyhow::Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Writes a line to stderr, for people; if nobody reads that any more, to nobody.
+fn remark(text: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// Says it and ends.
@@ -174,6 +180,6 @@ fn block_on(command: impl Future<Output = ExitCode>) -> ExitCode {
 fn fail(status: u8, error: &anyhow::Error) -> ExitCode {
     // Kafka's client breaks its lines.
     let lines = format!("{error:#}");
-    eprintln!("error: {}", lines.lines().map(str::trim).collect::<Vec<_>>().join(" "));
+    remark(&format!("error: {}", lines.lines().map(str::trim).collect::<Vec<_>>().join(" ")));
     ExitCode::from(status)
 }

@@ -90,7 +90,7 @@ pub(super) async fn run(args: Args, config: &Config) -> ExitCode {
     };
     match answered {
         Ok(outcome) => {
-            eprintln!("{}", closing(&outcome, args.limit));
+            super::remark(&closing(&outcome, args.limit));
             ExitCode::SUCCESS
         }
         // Whoever reads has read enough.

@@ -19,7 +19,7 @@ pub(super) fn run(cli: &Cli) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: the system gives no threads: {error}");
+            super::remark(&format!("error: the system gives no threads: {error}"));
             return ExitCode::from(FAILED);
         }
     };
@@ -30,7 +30,7 @@ pub(super) fn run(cli: &Cli) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Its causes stand in its own words already.
-            eprintln!("error: {error}");
+            super::remark(&format!("error: {error}"));
             let is_usage = error.downcast_ref().is_some_and(StartError::is_of_configuration);
             ExitCode::from(if is_usage { USAGE } else { FAILED })
         }

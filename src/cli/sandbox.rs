@@ -99,7 +99,7 @@ pub(super) fn run(args: SandboxArgs) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", explain(&error));
+            super::remark(&format!("error: {}", explain(&error)));
             ExitCode::from(super::FAILED)
         }
     }

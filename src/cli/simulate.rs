@@ -191,7 +191,7 @@ async fn show(progress: &Progress, total: Option<u64>, group_id: String) -> std:
         if counts.waiting_for_reader.is_zero() {
             next_notice = Duration::from_secs(5);
         } else if bar.is_hidden() && counts.waiting_for_reader >= next_notice {
-            eprintln!("{}", waiting(&counts, &group_id));
+            super::remark(&waiting(&counts, &group_id));
             next_notice = counts.waiting_for_reader + Duration::from_mins(1);
         }
     }

@@ -111,7 +111,7 @@ pub(super) async fn run(args: Args, config: &Config) -> ExitCode {
     selection.fields.processed_at.clone_from(&config.event.processed_at);
     let mut expected = args.expectations();
     if config.event.enqueued_at.is_empty() && expected.max_latency.take().is_some() {
-        eprintln!("note: the latency is not asserted, because event.enqueued_at is empty");
+        super::remark("note: the latency is not asserted, because event.enqueued_at is empty");
     }
 
     let read = AtomicU64::new(0);

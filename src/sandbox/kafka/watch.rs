@@ -5,6 +5,7 @@
 //! group that jumps ahead of a gap within one interval goes unnoticed.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -181,7 +182,9 @@ fn tell(tally: &Mutex<Tally>, group: &str, told: &mut Option<(Instant, u64)>) {
     *told = Some((Instant::now(), total));
     let places: Vec<String> =
         dropped.iter().map(|at| format!("{}[{}]: {}", at.topic, at.partition, at.records)).collect();
-    eprintln!(
+    // Somebody may have closed the terminal.
+    let _ = writeln!(
+        std::io::stderr(),
         "\nSANDBOX: {total} RECORDS DROPPED UNREAD ({}). The embedded Kafka keeps the newest 5 MB or \
          100,000 message sets of a partition, and group {group} had not committed past these. \
          Produce more slowly, or take a real Kafka.\n",
