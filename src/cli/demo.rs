@@ -220,7 +220,7 @@ fn shortened(document: &str) -> String {
     if !stdout().is_terminal() {
         return document.to_owned();
     }
-    let shown = super::query::without_bookkeeping(document).unwrap_or_else(|_| document.to_owned());
+    let shown = super::query::at_a_glance(document).unwrap_or_else(|_| document.to_owned());
     let shown = shown::json(&shown);
     match shown.char_indices().nth(WIDEST) {
         Some((end, _)) => format!("{}…", &shown[..end]),

@@ -169,12 +169,15 @@ impl Documents {
     }
 }
 
-/// A document without what the store has added, for somebody who looks at it.
+/// A document for somebody who looks at its beginning: without what the store has added, and what has
+/// parts of its own at the end.
 #[cfg(feature = "sandbox")]
-pub(super) fn without_bookkeeping(document: &str) -> serde_json::Result<String> {
-    let Row(fields) = serde_json::from_str(document)?;
-    let fields = fields.into_iter().filter(|(name, _)| !BOOKKEEPING.contains(&name.as_str()));
-    let members: Vec<_> = fields.map(|(name, value)| format!("{}:{value}", Value::from(name))).collect();
+pub(super) fn at_a_glance(document: &str) -> serde_json::Result<String> {
+    let Row(mut fields) = serde_json::from_str(document)?;
+    fields.retain(|(name, _)| !BOOKKEEPING.contains(&name.as_str()));
+    fields.sort_by_key(|(_, value)| value.is_object() || value.is_array());
+    let members: Vec<_> =
+        fields.into_iter().map(|(name, value)| format!("{}:{value}", Value::from(name))).collect();
     Ok(format!("{{{}}}", members.join(",")))
 }
 
@@ -259,10 +262,9 @@ mod tests {
 
     #[cfg(feature = "sandbox")]
     #[test]
-    fn a_document_keeps_the_order_of_its_own_fields_when_bookkeeping_is_left_out() {
-        let shown =
-            without_bookkeeping(r#"{"_etag":"x","b":{"z":1,"y":"\""},"_rid":"r","a":[1.5]}"#).unwrap();
-        assert_eq!(shown, r#"{"b":{"y":"\"","z":1},"a":[1.5]}"#);
+    fn what_is_small_comes_first_and_bookkeeping_not_at_all() {
+        let document = r#"{"_etag":"x","b":{"z":1,"y":"\""},"_rid":"r","a":[1.5],"n":7,"id":"i"}"#;
+        assert_eq!(at_a_glance(document).unwrap(), r#"{"n":7,"id":"i","b":{"y":"\"","z":1},"a":[1.5]}"#);
     }
 
     #[test]
