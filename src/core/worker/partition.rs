@@ -151,8 +151,10 @@ pub(super) struct Partition {
     opened_at: Option<Instant>,
     name: TopicPartition,
     budget: Budget,
-    /// The largest record so far: what the next one may need.
+    /// The largest record of late: what the next one may need.
     largest: usize,
+    /// The largest record of the micro-batch that fills.
+    largest_filling: usize,
     /// What the budget allows at present.
     room: Room,
     paused: bool,
@@ -186,6 +188,7 @@ impl Partition {
             name,
             budget,
             largest: 0,
+            largest_filling: 0,
             room: Room { limit: usize::MAX, used: 0 },
             paused: false,
             full_since: None,
@@ -252,6 +255,7 @@ impl Partition {
         }
         self.filling.push(record);
         self.opened_at.get_or_insert(now);
+        self.largest_filling = self.largest_filling.max(record.cost());
         self.largest = self.largest.max(record.cost());
         if self.filling.cost() > self.charge.bytes() {
             let missing = self.filling.cost() - self.charge.bytes();
@@ -265,7 +269,7 @@ impl Partition {
         self.room = self.budget.room(&self.name);
     }
 
-    /// Whether the next record, if it is as large as the largest so far, has to wait. Half of what
+    /// Whether the next record, if it is as large as the largest of late, has to wait. Half of what
     /// the partition may hold is for the batch that is written, half for the one that fills. A
     /// partition that holds nothing takes any record: it has to pass somehow.
     fn is_full(&self, settings: &Settings) -> bool {
@@ -300,6 +304,8 @@ impl Partition {
         let charge = std::mem::replace(&mut self.charge, self.budget.open(&self.name));
         self.opened_at = None;
         self.in_flight = records.range().map(|(_, last)| last);
+        // One large record is no reason to expect only such for ever.
+        self.largest = (self.largest / 2).max(std::mem::take(&mut self.largest_filling));
         Some(Batch { partition: name(), epoch: self.epoch, records, opened_at, charge })
     }
 
