@@ -106,7 +106,10 @@ impl Worker {
                 }
                 let name = TopicPartition { topic: Arc::clone(topic), partition: *number };
                 match hold {
+                    // A probe can take longer than the time until the next look.
+                    Hold::Corrupt { .. } if partition.is_probed => {}
                     Hold::Corrupt { at } => {
+                        partition.is_probed = true;
                         probes.push((name, partition.epoch, Stretch { from: *at, to: *at }));
                     }
                     _ if at_rest => starts.push((name, partition.epoch)),

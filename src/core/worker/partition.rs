@@ -146,6 +146,8 @@ pub(super) struct Partition {
     /// The last offset of the micro-batch that is being written, if there is one.
     pub(super) in_flight: Option<Offset>,
     doubt: Option<Doubt>,
+    /// Whether it is being probed if what holds it can be read by now.
+    pub(super) is_probed: bool,
     filling: Records,
     charge: Charge,
     opened_at: Option<Instant>,
@@ -182,6 +184,7 @@ impl Partition {
             commit_refused: false,
             in_flight: None,
             doubt: None,
+            is_probed: false,
             filling: Records::new(),
             charge: budget.open(&name),
             opened_at: None,
@@ -204,6 +207,7 @@ impl Partition {
         self.committed = committed;
         self.in_flight = None;
         self.doubt = None;
+        self.is_probed = false;
         self.paused = false;
         self.drop_filling();
     }

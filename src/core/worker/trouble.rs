@@ -38,6 +38,7 @@ impl Worker {
         let Settings { recheck, reprobe, skip_corrupt, .. } = self.settings;
         let name = &probed.partition;
         let Some(partition) = self.present(name, probed.epoch) else { return };
+        partition.is_probed = false;
         match (&partition.phase, probed.finding) {
             (Phase::Reading, Finding::Unknown) => partition.probes_again(now + reprobe),
             // It was another partition, most likely. But if it was this one, and somebody has repaired it
@@ -71,6 +72,11 @@ impl Worker {
             (Phase::Held { hold: Hold::Corrupt { at }, .. }, Finding::Readable | Finding::Gone) => {
                 partition.phase = over_corrupt(*at, *at);
                 self.effects.push(Effect::Released(name.clone()));
+            }
+            // Whoever speaks of the same place may have called it over.
+            (Phase::Held { hold: hold @ Hold::Corrupt { .. }, .. }, Finding::Unreadable { .. }) => {
+                let hold = hold.clone();
+                self.effects.push(Effect::Held(name.clone(), hold));
             }
             _ => {}
         }

@@ -171,6 +171,34 @@ fn an_unreadable_batch_holds_the_partition_just_before_it() {
     );
 }
 
+/// A probe may take longer than the time between two looks.
+#[test]
+fn a_held_place_is_not_probed_again_while_a_probe_is_under_way() {
+    let mut bench = Bench::reading(settings());
+    let probed = bench.meets_something_unreadable();
+    bench.finds(&probed, unreadable(10, None));
+    let probed = bench.probe_after(30_000);
+    for _ in 0..3 {
+        let effects = bench.after(30_000);
+        assert!(effects.is_empty(), "{effects:?}");
+    }
+    bench.finds(&probed, Finding::Unknown);
+    bench.probe_after(30_000);
+}
+
+/// Whoever else speaks of the same place may have called it over.
+#[test]
+fn a_place_that_is_still_unreadable_is_said_again() {
+    let mut bench = Bench::reading(settings());
+    let probed = bench.meets_something_unreadable();
+    bench.finds(&probed, unreadable(10, Some(12)));
+    bench.after(0);
+    let probed = bench.probe_after(30_000);
+    bench.finds(&probed, unreadable(10, Some(12)));
+    let effects = bench.after(0);
+    assert!(matches!(effects.as_slice(), [Effect::Held(_, Hold::Corrupt { at: Offset(10) })]), "{effects:?}");
+}
+
 #[test]
 fn an_unreadable_batch_is_left_out_and_counted_if_the_user_wants_so() {
     let mut bench = Bench::reading(Settings { skip_corrupt: true, ..settings() });
