@@ -8,6 +8,9 @@
 //! | nothing for any of the topic     | we own its partition 0     | `kafka.start`, committed for all of them first |
 //! | nothing for any of the topic     | somebody else owns it      | wait until they have                  |
 //!
+//! What is read already and held because its offset does not exist is not in the table: that waits for
+//! somebody to set another ([`reset_start`]).
+//!
 //! Committing the starts of all partitions at once, by whoever owns partition 0, makes "applies
 //! once" true for the whole group: otherwise the member that comes second would find offsets of
 //! others and take its own partitions for ones that were added later.
@@ -68,6 +71,21 @@ pub fn partition_start(
     }
 }
 
+/// Decides for a partition that is held because the offset `held` does not exist. Only another offset
+/// helps, one that somebody has set. That the topic holds this one by now is no repair: it has been
+/// cut off or made anew, and grown again with other records. Nor is it one that the group has none
+/// any more: Kafka deletes them with a topic.
+pub fn reset_start(
+    committed: Option<Offset>,
+    held: Offset,
+    low: Offset,
+    high: Offset,
+    out_of_range: OutOfRangePolicy,
+) -> Option<Begin> {
+    let set = committed.filter(|offset| *offset != held)?;
+    Some(partition_start(Some(set), low, high, out_of_range))
+}
+
 /// What every partition of a topic gets under [`TopicStart::Fail`].
 pub fn refused_start() -> Begin {
     Begin::Hold(Hold::NoOffset)
@@ -105,6 +123,22 @@ mod tests {
             (Some(90), OutOfRangePolicy::Earliest, Begin::Jump { to: low, lost: 0 }),
         ] {
             assert_eq!(partition_start(committed.map(Offset), low, high, policy), expected, "{committed:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_but_another_offset_that_exists_lets_a_partition_go_on_whose_offset_does_not() {
+        let (low, high) = (Offset(10), Offset(20));
+        let hold = Begin::Hold(Hold::OutOfRange { offset: Offset(4), low, high });
+        for (committed, expected) in [
+            (None, None),
+            (Some(15), None),
+            (Some(10), Some(Begin::At(low))),
+            (Some(20), Some(Begin::At(high))),
+            (Some(4), Some(hold)),
+        ] {
+            let begin = reset_start(committed.map(Offset), Offset(15), low, high, OutOfRangePolicy::Hold);
+            assert_eq!(begin, expected, "{committed:?}");
         }
     }
 }

@@ -352,6 +352,7 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
                 let owned = self.machine.standing().map(|standing| standing.partition).collect();
                 self.ask(Job::Starts(wanted, owned));
             }
+            Effect::FindOffset(wanted) => self.ask(Job::Offsets(wanted)),
             Effect::ReadRange(wanted) => self.ask(Job::Ranges(wanted)),
             Effect::Probe(stretches) => self.ask(Job::Probes(stretches)),
             Effect::Accept => {

@@ -94,6 +94,7 @@ impl Worker {
     pub(super) fn recheck_held(&mut self, now: Instant) {
         let settings = self.settings.clone();
         let mut starts = Vec::new();
+        let mut set = Vec::new();
         let mut probes = Vec::new();
         for (topic, partitions) in &mut self.topics {
             for (number, partition) in partitions {
@@ -112,6 +113,7 @@ impl Worker {
                         partition.is_probed = true;
                         probes.push((name, partition.epoch, Stretch { from: *at, to: *at }));
                     }
+                    Hold::OutOfRange { offset, .. } if at_rest => set.push((name, partition.epoch, *offset)),
                     _ if at_rest => starts.push((name, partition.epoch)),
                     _ => continue,
                 }
@@ -121,6 +123,9 @@ impl Worker {
         }
         if !starts.is_empty() {
             self.effects.push(Effect::FindStart(starts));
+        }
+        if !set.is_empty() {
+            self.effects.push(Effect::FindOffset(set));
         }
         if !probes.is_empty() {
             self.effects.push(Effect::Probe(probes));

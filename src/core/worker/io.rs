@@ -25,6 +25,15 @@ pub enum Input {
         /// Where, or why not.
         at: Begin,
     },
+    /// The group has another offset than the one that does not exist: somebody has set it.
+    OffsetSet {
+        /// Which partition.
+        partition: TopicPartition,
+        /// In which assignment.
+        epoch: Epoch,
+        /// Where, or why it does not help.
+        at: Begin,
+    },
     /// Records of a micro-batch have ended.
     Settled {
         /// Which partition.
@@ -149,6 +158,9 @@ pub struct Range {
 pub enum Effect {
     /// Find out where to begin; answered by [`Input::Begin`].
     FindStart(Vec<(TopicPartition, Epoch)>),
+    /// Find out whether the group has another offset than this by now; answered by
+    /// [`Input::OffsetSet`] if so, and not at all if not.
+    FindOffset(Vec<(TopicPartition, Epoch, Offset)>),
     /// Tell the group that what it gave is taken.
     Accept,
     /// Give these to the client, to be read from there on.
@@ -190,6 +202,7 @@ impl Effect {
     pub(super) fn is_for_client(&self) -> bool {
         match self {
             Self::FindStart(_)
+            | Self::FindOffset(_)
             | Self::Accept
             | Self::Assign(_)
             | Self::Unassign(_)

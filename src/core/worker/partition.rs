@@ -231,11 +231,6 @@ impl Partition {
         }
     }
 
-    /// Whether it is held because this very offset does not exist.
-    pub(super) fn is_held_for_want_of(&self, wanted: Offset) -> bool {
-        matches!(self.phase, Phase::Held { hold: Hold::OutOfRange { offset, .. }, .. } if offset == wanted)
-    }
-
     /// Reads nothing more. What waits to be written is left to the next owner, what is in flight may
     /// end within the limits.
     pub(super) fn stop_reading(&mut self, limits: TimeLimits) {

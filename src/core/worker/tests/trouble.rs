@@ -47,9 +47,9 @@ impl Bench {
     /// The group has committed this, Kafka says when asked.
     pub(super) fn hears_of(&mut self, offset: i64) {
         let effects = self.after(30_000);
-        let [Effect::FindStart(wanted)] = effects.as_slice() else { panic!("{effects:?}") };
-        let (partition, epoch) = wanted[0].clone();
-        self.apply(Input::Begin { partition, epoch, at: Begin::At(Offset(offset)) });
+        let [Effect::FindOffset(wanted)] = effects.as_slice() else { panic!("{effects:?}") };
+        let (partition, epoch, _) = wanted[0].clone();
+        self.apply(Input::OffsetSet { partition, epoch, at: Begin::At(Offset(offset)) });
     }
 
     /// Everything of a micro-batch is stored.
@@ -354,6 +354,19 @@ fn an_offset_behind_the_end_is_not_taken_when_the_topic_has_grown_up_to_it() {
     bench.hears_of(0);
     let effects = bench.after(0);
     assert!(matches!(effects.as_slice(), [Effect::SeekAndResume(_, Offset(0)), Effect::Released(_)]));
+}
+
+/// With a topic that is made anew its offsets go, and a group without any begins where kafka.start says.
+#[test]
+fn a_start_is_no_offset_that_somebody_has_set() {
+    let mut bench = Bench::reading(settings());
+    bench.loses_its_place(0, 5);
+    let epoch = bench.worker.standing().next().expect("a partition").epoch;
+    bench.after(0);
+    bench.begin(0, epoch, Begin::At(Offset(5)));
+    assert!(bench.after(0).is_empty());
+    bench.hears_of(3);
+    assert!(bench.after(0).iter().any(|effect| matches!(effect, Effect::Released(_))));
 }
 
 /// Whether the client passed over something there nobody can tell any more.

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use self::kafka::{Log, Open, Reader};
 use super::*;
-use crate::core::start::partition_start;
+use crate::core::start::{partition_start, reset_start};
 
 const PARTITIONS: i32 = 3;
 const BUDGET: usize = 40_000;
@@ -59,6 +59,7 @@ struct Asked {
 
 enum Question {
     Start(TopicPartition, Epoch),
+    Offset(TopicPartition, Epoch, Offset),
     Ranges(Vec<(TopicPartition, Epoch, Offset)>),
     Probes(Vec<(TopicPartition, Epoch, Stretch)>),
 }
@@ -132,6 +133,11 @@ impl World {
             Effect::Commit(number, offsets) => self.asked_to_commit(number, offsets),
             Effect::FindStart(wanted) => {
                 self.questions.extend(wanted.into_iter().map(|(name, epoch)| Question::Start(name, epoch)));
+            }
+            Effect::FindOffset(wanted) => {
+                let questions =
+                    wanted.into_iter().map(|(name, epoch, held)| Question::Offset(name, epoch, held));
+                self.questions.extend(questions);
             }
             Effect::ReadRange(wanted) => self.questions.push(Question::Ranges(wanted)),
             Effect::Probe(stretches) => self.questions.push(Question::Probes(stretches)),
@@ -210,15 +216,21 @@ impl World {
         self.commit = Some(Asked { number, offsets, too_late: self.expired });
     }
 
-    /// The answer to a question, as things are now.
-    fn look(&mut self, question: Question) -> Input {
+    /// The answer to a question, as things are now, if there is one.
+    fn look(&mut self, question: Question) -> Option<Input> {
         let policy = self.settings.on_out_of_range;
-        match question {
+        Some(match question {
             Question::Start(partition, epoch) => {
                 let log = self.log(partition.partition);
                 let (low, high) = log.limits(policy);
                 let at = partition_start(Some(Offset(log.committed)), low, high, policy);
                 Input::Begin { partition, epoch, at }
+            }
+            Question::Offset(partition, epoch, held) => {
+                let log = self.log(partition.partition);
+                let (low, high) = log.limits(policy);
+                let at = reset_start(Some(Offset(log.committed)), held, low, high, policy)?;
+                Input::OffsetSet { partition, epoch, at }
             }
             Question::Ranges(wanted) => {
                 let ranges = wanted.into_iter().map(|(partition, epoch, position)| {
@@ -234,7 +246,7 @@ impl World {
                 });
                 Input::Probed(found.collect())
             }
-        }
+        })
     }
 
     /// Kafka takes the commit, or not, and the worker hears of it, or of something else.
