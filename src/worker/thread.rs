@@ -372,6 +372,7 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
             // A partition that is not paused is full, and takes nothing; one that is not resumed is
             // found to have room again.
             Effect::Pause(name) => drop(self.tell("pause", |client| client.pause(&name))),
+            Effect::Stop(name) => drop(self.tell("stop", |client| client.stop(&name))),
             Effect::Resume(name) => drop(self.tell("resume", |client| client.resume(&name))),
             Effect::SeekAndResume(name, to) => {
                 self.must_do("read from elsewhere", |client| client.read_from(&name, to));

@@ -111,7 +111,7 @@ impl Worker {
                 self.effects.push(Effect::Released(name.clone()));
             }
             if told {
-                self.effects.push(Effect::Pause(name.clone()));
+                self.effects.push(Effect::Stop(name.clone()));
             }
         }
     }

@@ -167,8 +167,10 @@ pub enum Effect {
     Assign(Vec<(TopicPartition, Offset)>),
     /// Tell the group that these are given back. Some may never have been given to the client.
     Unassign(Vec<TopicPartition>),
-    /// Fetch nothing of this partition.
+    /// Fetch nothing of this partition: it is full. Where it is to read on stays as it is.
     Pause(TopicPartition),
+    /// Fetch nothing of this partition, until it is told where to read on.
+    Stop(TopicPartition),
     /// Fetch it again.
     Resume(TopicPartition),
     /// Read from here, and resume.
@@ -207,6 +209,7 @@ impl Effect {
             | Self::Assign(_)
             | Self::Unassign(_)
             | Self::Pause(_)
+            | Self::Stop(_)
             | Self::Resume(_)
             | Self::SeekAndResume(..)
             | Self::Commit(..)

@@ -46,18 +46,18 @@ impl Worker {
             // there again, and what is met then is met.
             (Phase::Reading, Finding::Readable | Finding::Gone) => {
                 partition.phase = over_corrupt(probed.stretch.from, probed.stretch.from);
-                self.effects.push(Effect::Pause(name.clone()));
+                self.effects.push(Effect::Stop(name.clone()));
             }
             (Phase::Reading, Finding::Unreadable { at, resumes_at: Some(to) }) if skip_corrupt => {
                 partition.breaks_off(at);
                 partition.phase = over_corrupt(at, to);
-                self.effects.push(Effect::Pause(name.clone()));
+                self.effects.push(Effect::Stop(name.clone()));
             }
             (Phase::Reading, Finding::Unreadable { at, .. }) => {
                 partition.breaks_off(at);
                 let hold = Hold::Corrupt { at };
                 partition.hold(hold.clone(), now + recheck);
-                self.effects.push(Effect::Pause(name.clone()));
+                self.effects.push(Effect::Stop(name.clone()));
                 self.effects.push(Effect::Held(name.clone(), hold));
             }
             // The end of what cannot be read was not known before; now it is.
@@ -106,7 +106,7 @@ impl Worker {
                 Begin::At(_) => continue,
             };
             self.effects.push(Effect::OutOfRange(name.clone()));
-            self.effects.push(Effect::Pause(name.clone()));
+            self.effects.push(Effect::Stop(name.clone()));
         }
     }
 

@@ -33,7 +33,7 @@ fn as_long_as_nothing_comes_it_is_read_from_the_doubtful_place() {
     bench.finds(&probed, Finding::Readable);
     let effects = bench.after(0);
     assert!(
-        matches!(effects.as_slice(), [Effect::Pause(_), Effect::SeekAndResume(_, Offset(10)), ..]),
+        matches!(effects.as_slice(), [Effect::Stop(_), Effect::SeekAndResume(_, Offset(10)), ..]),
         "{effects:?}"
     );
 }

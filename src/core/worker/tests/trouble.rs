@@ -151,7 +151,7 @@ fn an_unreadable_batch_holds_the_partition_just_before_it() {
     bench.finds(&probed, unreadable(11, Some(15)));
     let mut effects = bench.after(0);
     let batch = write_of(&mut effects);
-    let [Effect::Pause(_), Effect::Held(_, Hold::Corrupt { at: Offset(11) })] = effects.as_slice() else {
+    let [Effect::Stop(_), Effect::Held(_, Hold::Corrupt { at: Offset(11) })] = effects.as_slice() else {
         panic!("{effects:?}")
     };
     bench.take(0, [16]);
@@ -208,7 +208,7 @@ fn an_unreadable_batch_is_left_out_and_counted_if_the_user_wants_so() {
     bench.finds(&probed, unreadable(11, Some(15)));
     let mut effects = bench.after(0);
     let batch = write_of(&mut effects);
-    assert!(matches!(effects.as_slice(), [Effect::Pause(_)]), "first what was read: {effects:?}");
+    assert!(matches!(effects.as_slice(), [Effect::Stop(_)]), "first what was read: {effects:?}");
     bench.store(&batch);
     // From right behind the batch: the client may have passed over more.
     let effects = bench.after(0);
@@ -234,7 +234,7 @@ fn an_unreadable_batch_without_an_end_is_left_out_once_it_has_one() {
     let probed = bench.meets_something_unreadable();
     bench.finds(&probed, unreadable(10, None));
     let effects = bench.after(0);
-    assert!(matches!(effects.as_slice(), [Effect::Pause(_), Effect::Held(..)]), "{effects:?}");
+    assert!(matches!(effects.as_slice(), [Effect::Stop(_), Effect::Held(..)]), "{effects:?}");
     let probed = bench.probe_after(30_000);
     bench.finds(&probed, unreadable(10, Some(12)));
     let effects = bench.after(0);
@@ -291,7 +291,7 @@ fn an_offset_that_is_gone_holds_its_partition_alone() {
     // The other is read on: perhaps it was the one, and its offset exists again.
     let [
         Effect::OutOfRange(_),
-        Effect::Pause(paused),
+        Effect::Stop(paused),
         Effect::SeekAndResume(other, _),
         Effect::Held(held, why),
     ] = effects.as_slice()
@@ -369,6 +369,25 @@ fn a_start_is_no_offset_that_somebody_has_set() {
     assert!(bench.after(0).iter().any(|effect| matches!(effect, Effect::Released(_))));
 }
 
+/// A pause must not call off the move: once an offset was gone the client fetches the partition only
+/// after it has been moved.
+#[test]
+fn a_full_partition_whose_place_exists_again_is_moved_and_paused() {
+    let mut bench = Bench::reading(settings());
+    bench.take(0, 10..14);
+    let _first = bench.batch(0);
+    bench.take(0, 14..18);
+    bench.worker.appetite(bench.now);
+    bench.now += Duration::from_millis(300);
+    bench.loses_its_place(0, 90);
+    bench.worker.appetite(bench.now);
+    let effects = bench.after(0);
+    assert!(
+        matches!(effects.as_slice(), [Effect::SeekAndResume(_, Offset(18)), Effect::Pause(_)]),
+        "{effects:?}"
+    );
+}
+
 /// Whether the client passed over something there nobody can tell any more.
 #[test]
 fn a_place_in_doubt_that_is_gone_is_read_from_like_any_offset_that_is_gone() {
@@ -378,7 +397,7 @@ fn a_place_in_doubt_that_is_gone_is_read_from_like_any_offset_that_is_gone() {
     bench.finds(&probed, Finding::Gone);
     let mut effects = bench.after(0);
     let batch = write_of(&mut effects);
-    assert!(matches!(effects.as_slice(), [Effect::Pause(_)]), "{effects:?}");
+    assert!(matches!(effects.as_slice(), [Effect::Stop(_)]), "{effects:?}");
     bench.store(&batch);
     let effects = bench.after(0);
     assert!(matches!(effects.as_slice(), [Effect::SeekAndResume(_, Offset(10)), ..]), "{effects:?}");
@@ -398,7 +417,7 @@ fn an_offset_that_is_gone_is_jumped_over_and_counted_if_the_user_wants_so() {
     let effects = bench.after(0);
     let [
         Effect::OutOfRange(_),
-        Effect::Pause(_),
+        Effect::Stop(_),
         Effect::Skipped(_, Policy::OutOfRange, 40),
         Effect::SeekAndResume(_, Offset(50)),
         Effect::Commit(_, offsets),

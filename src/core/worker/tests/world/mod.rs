@@ -122,7 +122,9 @@ impl World {
                 *reader = Reader::at(at.0);
                 self.let_go(name.partition, |record| record < at.0);
             }
-            Effect::Pause(name) => self.client.get_mut(&name.partition).expect("assigned").paused = true,
+            Effect::Pause(name) | Effect::Stop(name) => {
+                self.client.get_mut(&name.partition).expect("assigned").paused = true
+            }
             Effect::Resume(name) => self.client.get_mut(&name.partition).expect("assigned").paused = false,
             Effect::Write(batch) => self.written(*batch),
             Effect::WindDown(name, epoch) => self.writing_of(&name, epoch, |batch| batch.winds_down = true),
