@@ -65,7 +65,7 @@ pub fn partition_start(
     out_of_range: OutOfRangePolicy,
 ) -> Begin {
     match committed {
-        None => Begin::At(low),
+        None => Begin::Unset(low),
         Some(offset) if (low..=high).contains(&offset) => Begin::At(offset),
         Some(offset) => out_of_range.apply(offset, low, high),
     }
@@ -113,7 +113,7 @@ mod tests {
         let (low, high) = (Offset(10), Offset(20));
         let hold = |offset| Begin::Hold(Hold::OutOfRange { offset: Offset(offset), low, high });
         for (committed, policy, expected) in [
-            (None, OutOfRangePolicy::Hold, Begin::At(low)),
+            (None, OutOfRangePolicy::Hold, Begin::Unset(low)),
             (Some(10), OutOfRangePolicy::Hold, Begin::At(Offset(10))),
             (Some(20), OutOfRangePolicy::Hold, Begin::At(high)),
             (Some(9), OutOfRangePolicy::Hold, hold(9)),

@@ -343,9 +343,9 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
                     batch.abandon();
                 }
             }
-            Effect::Commit(number, offsets) => {
+            Effect::Commit(number, offsets, known) => {
                 if let Some(client) = &self.client {
-                    client.commits.ask(number, offsets);
+                    client.commits.ask(number, offsets, known);
                 }
             }
             Effect::FindStart(wanted) => {

@@ -47,6 +47,8 @@ impl Worker {
         match at {
             // If it was held, it was repaired: an operator set its offset.
             Begin::At(offset) => self.restart(name, offset, Some(offset)),
+            // The place itself is committed before long.
+            Begin::Unset(offset) => self.restart(name, offset, None),
             Begin::Jump { to, lost } => {
                 self.effects.push(Effect::OutOfRange(name.clone()));
                 self.effects.push(Effect::Skipped(name.clone(), Policy::OutOfRange, lost));
@@ -83,7 +85,7 @@ impl Worker {
                 partition.hold(hold.clone(), recheck_at);
                 self.effects.push(Effect::Held(name.clone(), hold));
             }
-            Begin::At(_) | Begin::Jump { .. } => {}
+            Begin::At(_) | Begin::Unset(_) | Begin::Jump { .. } => {}
         }
     }
 
@@ -158,6 +160,7 @@ impl Worker {
         if answers.iter().any(|(.., outcome)| *outcome != CommitOutcome::Kept) {
             self.commits.failed(now, &self.settings);
         }
+        let mut gone = Vec::new();
         for (name, offset, outcome) in answers {
             let Some(epoch) = epochs.get(name) else { continue };
             let is_wanted_back = self.wanted_back.as_ref().is_some_and(|wanted| wanted.contains(name));
@@ -166,6 +169,13 @@ impl Worker {
                 CommitOutcome::Kept => {
                     partition.committed =
                         Some(partition.committed.map_or(*offset, |before| before.max(*offset)));
+                    partition.is_to_be_confirmed = false;
+                }
+                CommitOutcome::Gone => {
+                    partition.is_made_anew = true;
+                    if matches!(partition.phase, Phase::Reading) {
+                        gone.push((name.clone(), *epoch, partition.ledger.position()));
+                    }
                 }
                 CommitOutcome::TryAgain => {}
                 // While it is ours, it may be asked for again: the group may only have moved on to its
@@ -173,6 +183,9 @@ impl Worker {
                 // our answer before it moves on, unless it has given up waiting.
                 CommitOutcome::Refused => partition.commit_refused = is_wanted_back,
             }
+        }
+        if !gone.is_empty() {
+            self.effects.push(Effect::ReadRange(gone));
         }
     }
 

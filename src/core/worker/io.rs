@@ -63,6 +63,8 @@ pub enum Input {
     Probed(Vec<Probed>),
     /// The client stopped fetching a partition because its offset does not exist. It does not say which.
     OffsetGone,
+    /// The client says that a topic is not there. It may have been deleted, and be made anew.
+    TopicMissing,
     /// The limits of partitions were read.
     Ranges(Vec<Range>),
     /// The process is to end: settle, commit, and say when that is done.
@@ -76,6 +78,8 @@ pub enum Input {
 pub enum Begin {
     /// Here. It is what the group has committed.
     At(Offset),
+    /// Here. The group has committed nothing for it.
+    Unset(Offset),
     /// Here, by policy, instead of at the committed offset, which does not exist any more.
     Jump {
         /// Where.
@@ -96,6 +100,9 @@ pub enum CommitOutcome {
     TryAgain,
     /// Never, for this assignment.
     Refused,
+    /// It was not asked for: the group has no offset any more where it had one. Kafka deletes them with
+    /// the topic, so what is there now, if anything, are other records.
+    Gone,
 }
 
 /// From a place on, up to and including the first record at or behind another.
@@ -181,8 +188,10 @@ pub enum Effect {
     WindDown(TopicPartition, Epoch),
     /// Start nothing more of the micro-batch in flight.
     Abandon(TopicPartition, Epoch),
-    /// Commit these offsets; answered by [`Input::Committed`]. There is no other commit before that.
-    Commit(CommitNumber, Vec<(TopicPartition, Offset)>),
+    /// Commit these offsets; answered by [`Input::Committed`]. There is no other commit before that. For
+    /// the last ones the group has an offset; see first whether it still has
+    /// ([`CommitOutcome::Gone`]).
+    Commit(CommitNumber, Vec<(TopicPartition, Offset)>, Vec<TopicPartition>),
     /// Find out whether these can be read; answered by [`Input::Probed`].
     Probe(Vec<(TopicPartition, Epoch, Stretch)>),
     /// Read the limits of these, which are read from these offsets on; answered by [`Input::Ranges`].

@@ -111,6 +111,7 @@ impl Worker {
                 let wanted = asked.collect();
                 self.effects.push(Effect::ReadRange(wanted));
             }
+            Input::TopicMissing => self.topic_missing(),
             Input::Ranges(ranges) => self.ranges(&ranges),
             Input::Drain => self.drain(now),
             Input::ClientLost => self.client_lost(),

@@ -69,7 +69,15 @@ impl fmt::Display for Hold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::OutOfRange { offset, low, high } => {
-                write!(f, "offset {offset} is not in the topic, which holds {low} to {high}")
+                if (low..=high).contains(&offset) {
+                    write!(
+                        f,
+                        "the topic is not the one any more that was read up to offset {offset}: \
+                               it was made anew, and holds {low} to {high}"
+                    )
+                } else {
+                    write!(f, "offset {offset} is not in the topic, which holds {low} to {high}")
+                }
             }
             Self::Corrupt { at } => write!(f, "the records from offset {at} on cannot be read"),
             Self::NoOffset => f.write_str("the group has no committed offset and kafka.start is \"fail\""),
@@ -105,6 +113,8 @@ pub(super) struct Leap {
     pub(super) to: Offset,
     /// Why what lies between is left out.
     pub(super) policy: Policy,
+    /// How much lies between, as far as the offsets tell.
+    pub(super) lost: u64,
 }
 
 /// What the client may have met and could not read, and has perhaps passed over.
@@ -141,6 +151,10 @@ pub(super) struct Partition {
     pub(super) told: bool,
     pub(super) ledger: Ledger,
     pub(super) committed: Option<Offset>,
+    /// The topic may not be the one any more that this was committed for: commit it again, to see.
+    pub(super) is_to_be_confirmed: bool,
+    /// The topic is not the one any more that was read: nothing of that may be committed.
+    pub(super) is_made_anew: bool,
     /// Kafka will not take a commit for this assignment any more.
     pub(super) commit_refused: bool,
     /// The last offset of the micro-batch that is being written, if there is one.
@@ -181,6 +195,8 @@ impl Partition {
             told: false,
             ledger: Ledger::new(Offset(0)),
             committed: Some(Offset(0)),
+            is_to_be_confirmed: false,
+            is_made_anew: false,
             commit_refused: false,
             in_flight: None,
             doubt: None,
@@ -205,6 +221,7 @@ impl Partition {
         self.phase = Phase::Reading;
         self.ledger = Ledger::new(offset);
         self.committed = committed;
+        self.is_made_anew = false;
         self.in_flight = None;
         self.doubt = None;
         self.is_probed = false;
@@ -380,8 +397,9 @@ impl Partition {
 
     pub(super) fn to_commit(&self) -> Option<Offset> {
         let frontier = self.ledger.frontier();
-        let moved = self.committed.is_none_or(|committed| frontier > committed);
-        (moved && !self.commit_refused && !matches!(self.phase, Phase::Starting { .. })).then_some(frontier)
+        let moved = self.committed.is_none_or(|committed| frontier > committed) || self.is_to_be_confirmed;
+        let may_be = !self.commit_refused && !self.is_made_anew;
+        (moved && may_be && !matches!(self.phase, Phase::Starting { .. })).then_some(frontier)
     }
 
     /// Nothing is in flight, nothing waits to be written.

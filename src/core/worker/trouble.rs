@@ -82,6 +82,16 @@ impl Worker {
         }
     }
 
+    /// A topic is missing, perhaps one of ours. Kafka deletes a group's offsets with the topic, so it is
+    /// asked for them: by committing them once more.
+    pub(super) fn topic_missing(&mut self) {
+        for partition in self.topics.values_mut().flat_map(BTreeMap::values_mut) {
+            if matches!(partition.phase, Phase::Reading) && partition.committed.is_some() {
+                partition.is_to_be_confirmed = true;
+            }
+        }
+    }
+
     pub(super) fn ranges(&mut self, ranges: &[Range]) {
         for Range { partition: name, epoch, position: asked_at, low, high } in ranges {
             let policy = self.settings.on_out_of_range;
@@ -90,20 +100,26 @@ impl Worker {
                 continue;
             }
             let position = partition.ledger.position();
+            let is_made_anew = partition.is_made_anew;
             // The end may have been read before the latest records were.
-            if position >= *low && asked_at <= high {
+            if position >= *low && asked_at <= high && !is_made_anew {
                 // The client has stopped fetching one of them, and does not say which. If it was this
                 // one, it is within its limits again. Reading on at its place makes it fetch again.
                 partition.is_fetched_again();
                 self.effects.push(Effect::SeekAndResume(name.clone(), position));
                 continue;
             }
-            partition.phase = match policy.apply(position, *low, *high) {
+            let begin = if is_made_anew {
+                policy.apply_anew(partition.committed.unwrap_or(position), *low, *high)
+            } else {
+                policy.apply(position, *low, *high)
+            };
+            partition.phase = match begin {
                 Begin::Hold(hold) => Phase::Stopping(hold),
-                Begin::Jump { to, .. } => {
-                    Phase::Leaping(Leap { from: position, to, policy: Policy::OutOfRange })
+                Begin::Jump { to, lost } => {
+                    Phase::Leaping(Leap { from: position, to, policy: Policy::OutOfRange, lost })
                 }
-                Begin::At(_) => continue,
+                Begin::At(_) | Begin::Unset(_) => continue,
             };
             self.effects.push(Effect::OutOfRange(name.clone()));
             self.effects.push(Effect::Stop(name.clone()));
@@ -133,5 +149,6 @@ impl Worker {
 }
 
 fn over_corrupt(from: Offset, to: Offset) -> Phase {
-    Phase::Leaping(Leap { from, to, policy: Policy::Corrupt })
+    let lost = u64::try_from(to.0 - from.0).unwrap_or(0);
+    Phase::Leaping(Leap { from, to, policy: Policy::Corrupt, lost })
 }

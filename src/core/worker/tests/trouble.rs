@@ -96,9 +96,11 @@ fn no_commit_passes_a_place_in_doubt_and_what_is_behind_it_is_read_again() {
     bench.store(&batch);
     let effects = bench.after(0);
     assert!(matches!(effects.as_slice(), [Effect::SeekAndResume(_, Offset(12)), ..]), "{effects:?}");
-    bench.answer(0, 12, CommitOutcome::Kept);
     bench.take(0, [13, 20, 21, 22]);
-    let batch = bench.batch(0);
+    let mut effects = bench.after(0);
+    let batch = write_of(&mut effects);
+    assert_eq!(commits(&effects), [(0, 13)], "what lies before it is no record");
+    bench.answer(0, 13, CommitOutcome::Kept);
     bench.store(&batch);
     assert_eq!(commits(&bench.after(1_000)), [(0, 23)]);
 }
@@ -215,7 +217,7 @@ fn an_unreadable_batch_is_left_out_and_counted_if_the_user_wants_so() {
     let [
         Effect::Skipped(_, Policy::Corrupt, 4),
         Effect::SeekAndResume(_, Offset(15)),
-        Effect::Commit(_, offsets),
+        Effect::Commit(_, offsets, _),
     ] = effects.as_slice()
     else {
         panic!("{effects:?}")
@@ -264,7 +266,7 @@ fn nothing_is_left_out_while_something_before_it_has_not_ended() {
     bench.settle(&batch, [10]);
     bench.end(&batch);
     let effects = bench.after(0);
-    let [Effect::SeekAndResume(_, Offset(11)), Effect::Commit(_, offsets)] = effects.as_slice() else {
+    let [Effect::SeekAndResume(_, Offset(11)), Effect::Commit(_, offsets, _)] = effects.as_slice() else {
         panic!("{effects:?}")
     };
     assert_eq!(*offsets, [(tp(0), Offset(11))]);
@@ -388,6 +390,79 @@ fn a_full_partition_whose_place_exists_again_is_moved_and_paused() {
     );
 }
 
+/// Kafka deletes a group's offsets with the topic.
+#[test]
+fn a_topic_made_anew_that_holds_the_offset_again_is_taken_for_another() {
+    for (policy, goes_on) in [
+        (OutOfRangePolicy::Hold, None),
+        (OutOfRangePolicy::Earliest, Some((0, 0))),
+        (OutOfRangePolicy::Latest, Some((20, 20))),
+    ] {
+        let mut bench = Bench::reading(Settings { on_out_of_range: policy, ..settings() });
+        bench.take(0, 10..14);
+        let batch = bench.batch(0);
+        bench.store(&batch);
+        let effects = bench.after(0);
+        assert!(matches!(&effects[..], [Effect::Commit(_, _, known)] if *known == [tp(0)]), "{effects:?}");
+        bench.answer(0, 14, CommitOutcome::Gone);
+        let asked = bench.after(0);
+        bench.take(0, [14]);
+        let batch = bench.batch(100);
+        bench.store(&batch);
+        assert_eq!(commits(&bench.after(2_000)), [], "{policy:?}: nothing is committed over it");
+        bench.learns_limits(asked, 0, 20);
+        let effects = bench.after(0);
+        let seen = format!("{policy:?}: {effects:?}");
+        match goes_on {
+            None => {
+                let why = Hold::OutOfRange { offset: Offset(10), low: Offset(0), high: Offset(20) };
+                assert!(
+                    effects.iter().any(|effect| matches!(effect, Effect::Held(_, hold) if *hold == why)),
+                    "{seen}"
+                );
+                assert!(why.to_string().contains("made anew"), "{why}");
+                assert_eq!(commits(&bench.after(2_000)), []);
+            }
+            Some((to, lost)) => {
+                assert_eq!(commits(&effects), [(0, to)], "{seen}");
+                let skipped = effects.iter().find_map(|effect| match effect {
+                    Effect::Skipped(_, Policy::OutOfRange, count) => Some(*count),
+                    _ => None,
+                });
+                assert_eq!(skipped.unwrap_or(0), lost, "{seen}");
+            }
+        }
+    }
+}
+
+/// Nothing comes from it, so that nothing would be committed.
+#[test]
+fn a_partition_that_is_idle_while_its_topic_is_missing_commits_again_to_see_if_its_offset_is_there() {
+    let mut bench = Bench::reading(settings());
+    bench.apply(Input::TopicMissing);
+    assert_eq!(commits(&bench.after(0)), [(0, 10)]);
+    bench.answer(0, 10, CommitOutcome::Kept);
+    assert!(bench.after(2_000).is_empty());
+    bench.apply(Input::TopicMissing);
+    bench.after(0);
+    bench.answer(0, 10, CommitOutcome::Gone);
+    let effects = bench.after(0);
+    assert!(matches!(effects.as_slice(), [Effect::ReadRange(_)]), "{effects:?}");
+}
+
+/// What was there before it is not in question.
+#[test]
+fn the_first_offset_of_a_partition_is_committed_over_nothing() {
+    let mut bench = Bench::new(settings());
+    let (_, epoch) = bench.give(&[0]).remove(0);
+    bench.begin(0, epoch, Begin::Unset(Offset(3)));
+    let effects = bench.after(0);
+    let [Effect::Assign(_), Effect::Commit(_, offsets, known)] = effects.as_slice() else {
+        panic!("{effects:?}")
+    };
+    assert_eq!((offsets.as_slice(), known.as_slice()), ([(tp(0), Offset(3))].as_slice(), [].as_slice()));
+}
+
 /// Whether the client passed over something there nobody can tell any more.
 #[test]
 fn a_place_in_doubt_that_is_gone_is_read_from_like_any_offset_that_is_gone() {
@@ -401,7 +476,6 @@ fn a_place_in_doubt_that_is_gone_is_read_from_like_any_offset_that_is_gone() {
     bench.store(&batch);
     let effects = bench.after(0);
     assert!(matches!(effects.as_slice(), [Effect::SeekAndResume(_, Offset(10)), ..]), "{effects:?}");
-    bench.answer(0, 10, CommitOutcome::Kept);
     bench.loses_its_place(12, 90);
     let held = |effect: &Effect| {
         matches!(effect, Effect::Held(_, Hold::OutOfRange { offset: Offset(10), low: Offset(12), .. }))
@@ -420,7 +494,7 @@ fn an_offset_that_is_gone_is_jumped_over_and_counted_if_the_user_wants_so() {
         Effect::Stop(_),
         Effect::Skipped(_, Policy::OutOfRange, 40),
         Effect::SeekAndResume(_, Offset(50)),
-        Effect::Commit(_, offsets),
+        Effect::Commit(_, offsets, _),
     ] = effects.as_slice()
     else {
         panic!("{effects:?}")

@@ -132,7 +132,7 @@ impl World {
                 self.writing_of(&name, epoch, |batch| batch.abandoned = true);
                 self.let_go(name.partition, |_| false);
             }
-            Effect::Commit(number, offsets) => self.asked_to_commit(number, offsets),
+            Effect::Commit(number, offsets, _) => self.asked_to_commit(number, offsets),
             Effect::FindStart(wanted) => {
                 self.questions.extend(wanted.into_iter().map(|(name, epoch)| Question::Start(name, epoch)));
             }
