@@ -8,6 +8,9 @@
 //! | nothing for any of the topic     | we own its partition 0     | `kafka.start`, committed for all of them first |
 //! | nothing for any of the topic     | somebody else owns it      | wait until they have                  |
 //!
+//! What is read already and held because its offset does not exist is not in the table: that waits for
+//! somebody to set another ([`reset_start`]).
+//!
 //! Committing the starts of all partitions at once, by whoever owns partition 0, makes "applies
 //! once" true for the whole group: otherwise the member that comes second would find offsets of
 //! others and take its own partitions for ones that were added later.
@@ -62,10 +65,25 @@ pub fn partition_start(
     out_of_range: OutOfRangePolicy,
 ) -> Begin {
     match committed {
-        None => Begin::At(low),
+        None => Begin::Unset(low),
         Some(offset) if (low..=high).contains(&offset) => Begin::At(offset),
         Some(offset) => out_of_range.apply(offset, low, high),
     }
+}
+
+/// Decides for a partition that is held because the offset `held` does not exist. Only another offset
+/// helps, one that somebody has set. That the topic holds this one by now is no repair: it has been
+/// cut off or made anew, and grown again with other records. Nor is it one that the group has none
+/// any more: Kafka deletes them with a topic.
+pub fn reset_start(
+    committed: Option<Offset>,
+    held: Offset,
+    low: Offset,
+    high: Offset,
+    out_of_range: OutOfRangePolicy,
+) -> Option<Begin> {
+    let set = committed.filter(|offset| *offset != held)?;
+    Some(partition_start(Some(set), low, high, out_of_range))
 }
 
 /// What every partition of a topic gets under [`TopicStart::Fail`].
@@ -95,7 +113,7 @@ mod tests {
         let (low, high) = (Offset(10), Offset(20));
         let hold = |offset| Begin::Hold(Hold::OutOfRange { offset: Offset(offset), low, high });
         for (committed, policy, expected) in [
-            (None, OutOfRangePolicy::Hold, Begin::At(low)),
+            (None, OutOfRangePolicy::Hold, Begin::Unset(low)),
             (Some(10), OutOfRangePolicy::Hold, Begin::At(Offset(10))),
             (Some(20), OutOfRangePolicy::Hold, Begin::At(high)),
             (Some(9), OutOfRangePolicy::Hold, hold(9)),
@@ -105,6 +123,22 @@ mod tests {
             (Some(90), OutOfRangePolicy::Earliest, Begin::Jump { to: low, lost: 0 }),
         ] {
             assert_eq!(partition_start(committed.map(Offset), low, high, policy), expected, "{committed:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_but_another_offset_that_exists_lets_a_partition_go_on_whose_offset_does_not() {
+        let (low, high) = (Offset(10), Offset(20));
+        let hold = Begin::Hold(Hold::OutOfRange { offset: Offset(4), low, high });
+        for (committed, expected) in [
+            (None, None),
+            (Some(15), None),
+            (Some(10), Some(Begin::At(low))),
+            (Some(20), Some(Begin::At(high))),
+            (Some(4), Some(hold)),
+        ] {
+            let begin = reset_start(committed.map(Offset), Offset(15), low, high, OutOfRangePolicy::Hold);
+            assert_eq!(begin, expected, "{committed:?}");
         }
     }
 }

@@ -11,7 +11,7 @@ use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
 use crate::config::Kafka;
 use crate::core::kafka::{Epoch, Offset, TopicPartition};
-use crate::core::start::{FirstStart, TopicStart, partition_start, refused_start, topic_start};
+use crate::core::start::{FirstStart, TopicStart, partition_start, refused_start, reset_start, topic_start};
 use crate::core::worker::{Begin, OutOfRangePolicy, Range};
 use crate::kafka::rights;
 
@@ -151,6 +151,16 @@ impl<C: ConsumerContext + 'static> Lookup<C> {
             }
         }
         Ok(())
+    }
+
+    /// Looks whether somebody has set an offset for a partition that is held because this one does not
+    /// exist. Nothing if not.
+    pub fn reset(&self, name: &TopicPartition, held: Offset) -> Result<Option<Begin>, LookupError> {
+        let count = partition_count(&*self.consumer, &name.topic)?;
+        let committed = committed(&*self.consumer, &name.topic, count)?;
+        let known = usize::try_from(name.partition).ok().and_then(|index| committed.get(index).copied());
+        let (low, high) = self.limits(name)?;
+        Ok(reset_start(known.flatten(), held, low, high, self.out_of_range))
     }
 
     /// Reads the limits of partitions; those that Kafka does not tell are left out.

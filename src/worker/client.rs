@@ -36,10 +36,31 @@ pub(super) struct Client {
 }
 
 /// Partitions that are to read on elsewhere.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Moves {
-    to: BTreeMap<TopicPartition, Offset>,
+    to: BTreeMap<TopicPartition, Move>,
     since: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Move {
+    to: Offset,
+    /// Nothing is to be fetched there for now.
+    paused: bool,
+}
+
+impl Moves {
+    fn begin(&mut self, partition: &TopicPartition, to: Offset, now: Instant) {
+        self.to.insert(partition.clone(), Move { to, paused: false });
+        self.since.get_or_insert(now);
+    }
+
+    /// The partition is full, or is not any more. Gives whether it is about to move: then this counts
+    /// once it has, and the client is not to fetch before.
+    fn pause(&mut self, partition: &TopicPartition, paused: bool) -> bool {
+        let found = self.to.get_mut(partition);
+        found.map(|about_to_move| about_to_move.paused = paused).is_some()
+    }
 }
 
 impl Client {
@@ -75,21 +96,33 @@ impl Client {
         self.consumer.incremental_unassign(&assigned_of(&self.consumer, &list_of(partitions))?)
     }
 
+    /// Fetches nothing of a partition for a while. It moves all the same: a partition that librdkafka
+    /// has stopped fetching would stay so for ever.
     pub(super) fn pause(&mut self, partition: &TopicPartition) -> KafkaResult<()> {
+        if self.moves.pause(partition, true) {
+            return Ok(());
+        }
+        self.consumer.pause(&list_of([partition]))
+    }
+
+    /// Fetches nothing of a partition until it is read from another place.
+    pub(super) fn stop(&mut self, partition: &TopicPartition) -> KafkaResult<()> {
         self.moves.to.remove(partition);
         self.consumer.pause(&list_of([partition]))
     }
 
-    pub(super) fn resume(&self, partition: &TopicPartition) -> KafkaResult<()> {
+    pub(super) fn resume(&mut self, partition: &TopicPartition) -> KafkaResult<()> {
+        if self.moves.pause(partition, false) {
+            return Ok(());
+        }
         self.consumer.resume(&list_of([partition]))
     }
 
     /// Reads a partition from another place, before long. Nothing comes of it until then: a pause
     /// makes the client drop what it has fetched, at once.
     pub(super) fn read_from(&mut self, partition: &TopicPartition, to: Offset) -> KafkaResult<()> {
-        self.pause(partition)?;
-        self.moves.to.insert(partition.clone(), to);
-        self.moves.since.get_or_insert_with(Instant::now);
+        self.stop(partition)?;
+        self.moves.begin(partition, to, Instant::now());
         Ok(())
     }
 
@@ -103,16 +136,19 @@ impl Client {
         if moves.is_empty() || self.consumer.assignment_lost() {
             return Ok(());
         }
-        let mut list = TopicPartitionList::new();
+        let (mut list, mut hungry) = (TopicPartitionList::new(), TopicPartitionList::new());
         let present = self.consumer.assignment()?;
-        for (name, to) in &moves {
+        for (name, Move { to, paused }) in &moves {
             if present.find_partition(&name.topic, name.partition).is_some() {
                 list.add_partition_offset(&name.topic, name.partition, KafkaOffset::Offset(to.0))?;
+                if !paused {
+                    hungry.add_partition(&name.topic, name.partition);
+                }
             }
         }
         self.consumer.incremental_unassign(&list)?;
         self.consumer.incremental_assign(&list)?;
-        self.consumer.resume(&list)
+        self.consumer.resume(&hungry)
     }
 
     /// Leaves the group and ends the client, within a time limit: a broker that does not answer must
@@ -143,4 +179,21 @@ fn list_of<'a>(partitions: impl IntoIterator<Item = &'a TopicPartition>) -> Topi
         list.add_partition(&name.topic, name.partition);
     }
     list
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partition_that_fills_up_before_it_has_moved_moves_all_the_same() {
+        let (name, other) = (TopicPartition::new("t", 0), TopicPartition::new("t", 1));
+        let mut moves = Moves::default();
+        moves.begin(&name, Offset(7), Instant::now());
+        assert!(moves.pause(&name, true));
+        assert_eq!(moves.to[&name], Move { to: Offset(7), paused: true });
+        assert!(moves.pause(&name, false), "nothing is fetched before it has moved");
+        assert_eq!(moves.to[&name], Move { to: Offset(7), paused: false });
+        assert!(!moves.pause(&other, true));
+    }
 }

@@ -30,9 +30,12 @@ const WORTH_MENTIONING: Duration = Duration::from_secs(10);
 /// What to commit.
 pub(super) type Offsets = Vec<(TopicPartition, Offset)>;
 
+/// A commit: what, and for which of it the group has an offset.
+type Wanted = (CommitNumber, Offsets, Vec<TopicPartition>);
+
 /// The thread that commits. Dropped, it ends by itself once Kafka has answered.
 pub(super) struct Commits {
-    sender: Sender<(CommitNumber, Offsets)>,
+    sender: Sender<Wanted>,
     thread: JoinHandle<()>,
 }
 
@@ -54,9 +57,9 @@ impl Commits {
         Ok(Self { sender, thread })
     }
 
-    pub(super) fn ask(&self, number: CommitNumber, offsets: Offsets) {
+    pub(super) fn ask(&self, number: CommitNumber, offsets: Offsets, known: Vec<TopicPartition>) {
         // The thread ends only after this is dropped.
-        let _ = self.sender.send((number, offsets));
+        let _ = self.sender.send((number, offsets, known));
     }
 
     /// Waits for the commit that is on its way, and ends.
@@ -65,6 +68,12 @@ impl Commits {
         let _ = self.thread.join();
     }
 }
+
+/// What became of it.
+type Answer = (TopicPartition, Offset, CommitOutcome);
+
+/// What the group has, if anything.
+type Present = (TopicPartition, Result<Option<Offset>, KafkaError>);
 
 struct Committer {
     consumer: Arc<WorkerConsumer>,
@@ -77,9 +86,9 @@ struct Committer {
 }
 
 impl Committer {
-    fn run(mut self, receiver: &Receiver<(CommitNumber, Offsets)>) {
-        while let Ok((number, offsets)) = receiver.recv() {
-            let answers = self.commit(&offsets);
+    fn run(mut self, receiver: &Receiver<Wanted>) {
+        while let Ok((number, offsets, known)) = receiver.recv() {
+            let answers = self.commit(offsets, &known);
             for (name, offset, outcome) in &answers {
                 if *outcome == CommitOutcome::Kept {
                     Metrics::of_partition(&self.metrics.committed_offset, name).set(offset.0);
@@ -93,7 +102,36 @@ impl Committer {
         self.health.clear("commits_failing", &self.place);
     }
 
-    fn commit(&mut self, offsets: &Offsets) -> Vec<(TopicPartition, Offset, CommitOutcome)> {
+    /// Commits, except over offsets that are gone: their topics were deleted, and a topic made anew has
+    /// other records at the same offsets.
+    fn commit(&mut self, mut offsets: Offsets, known: &[TopicPartition]) -> Vec<Answer> {
+        let mut all = Vec::new();
+        let (of_known, _): (Offsets, Offsets) =
+            offsets.iter().cloned().partition(|(name, _)| known.contains(name));
+        let present = match self.committed(&of_known) {
+            Ok(present) => present,
+            Err(error) => {
+                self.failed(&error);
+                return offsets.into_iter().map(|(name, at)| (name, at, CommitOutcome::TryAgain)).collect();
+            }
+        };
+        for (name, committed) in present {
+            let outcome = match committed {
+                Ok(Some(_)) => continue,
+                Ok(None) => CommitOutcome::Gone,
+                Err(_) => CommitOutcome::TryAgain,
+            };
+            tracing::warn!(partition = %name, ?outcome, "the offset that the group had is not to be seen");
+            let left_out = offsets.extract_if(.., |(other, _)| *other == name);
+            all.extend(left_out.map(|(name, at)| (name, at, outcome)));
+        }
+        if !offsets.is_empty() {
+            all.extend(self.commit_over(&offsets));
+        }
+        all
+    }
+
+    fn commit_over(&mut self, offsets: &Offsets) -> Vec<Answer> {
         let answer = list_of(offsets).and_then(|list| self.consumer.commit(&list, CommitMode::Sync));
         let Err(error) = answer else {
             self.failing_since = None;
@@ -103,6 +141,21 @@ impl Committer {
                 .map(|(name, offset)| (name.clone(), *offset, CommitOutcome::Kept))
                 .collect();
         };
+        self.failed(&error);
+        // The error is that of one partition; the others may have been kept.
+        let outcome = commit_outcome(error.rdkafka_error_code());
+        let kept = self.committed(offsets).unwrap_or_default();
+        offsets
+            .iter()
+            .map(|(name, offset)| {
+                let is_kept =
+                    kept.iter().any(|(kept, at)| kept == name && matches!(at, Ok(Some(at)) if at >= offset));
+                (name.clone(), *offset, if is_kept { CommitOutcome::Kept } else { outcome })
+            })
+            .collect()
+    }
+
+    fn failed(&mut self, error: &KafkaError) {
         tracing::debug!(worker = self.place, %error, "a commit failed");
         let since = *self.failing_since.get_or_insert_with(Instant::now);
         if since.elapsed() >= WORTH_MENTIONING {
@@ -114,30 +167,22 @@ impl Committer {
             }
             self.health.raise("commits_failing", self.place.clone(), detail);
         }
-        // The error is that of one partition; the others may have been kept.
-        let outcome = commit_outcome(error.rdkafka_error_code());
-        let kept = self.committed(offsets);
-        offsets
-            .iter()
-            .map(|(name, offset)| {
-                let is_kept = kept.iter().any(|(kept, at)| kept == name && at >= offset);
-                (name.clone(), *offset, if is_kept { CommitOutcome::Kept } else { outcome })
-            })
-            .collect()
     }
 
-    fn committed(&self, offsets: &Offsets) -> Offsets {
-        let answer = list_of(offsets).and_then(|list| self.consumer.committed_offsets(list, TIME_LIMIT));
-        let Ok(list) = answer else { return Vec::new() };
-        list.elements()
-            .iter()
-            .filter_map(|element| match element.offset() {
-                KafkaOffset::Offset(offset) => {
-                    Some((TopicPartition::new(element.topic(), element.partition()), Offset(offset)))
-                }
+    /// Which offsets the group has of these partitions.
+    fn committed(&self, of: &Offsets) -> Result<Vec<Present>, KafkaError> {
+        if of.is_empty() {
+            return Ok(Vec::new());
+        }
+        let list = self.consumer.committed_offsets(list_of(of)?, TIME_LIMIT)?;
+        let present = list.elements().into_iter().map(|element| {
+            let offset = element.error().map(|()| match element.offset() {
+                KafkaOffset::Offset(offset) => Some(Offset(offset)),
                 _ => None,
-            })
-            .collect()
+            });
+            (TopicPartition::new(element.topic(), element.partition()), offset)
+        });
+        Ok(present.collect())
     }
 }
 

@@ -25,6 +25,8 @@ const AGAIN: Duration = Duration::from_millis(500);
 pub(super) enum Job {
     /// Where do these begin? The second list is everything that the worker owns.
     Starts(Vec<(TopicPartition, Epoch)>, Vec<TopicPartition>),
+    /// Has somebody set other offsets for these, which do not exist?
+    Offsets(Vec<(TopicPartition, Epoch, Offset)>),
     /// What are the limits of these?
     Ranges(Vec<(TopicPartition, Epoch, Offset)>),
     /// Can these be read?
@@ -77,6 +79,8 @@ struct Asker {
 struct Open {
     starts: BTreeMap<TopicPartition, Epoch>,
     owned: Vec<TopicPartition>,
+    /// Asked once: they are asked for anew before long.
+    held: BTreeMap<TopicPartition, (Epoch, Offset)>,
     ranges: BTreeMap<TopicPartition, (Epoch, Offset)>,
     probes: Vec<(TopicPartition, Epoch, Stretch)>,
 }
@@ -89,6 +93,9 @@ impl Open {
                 self.starts.retain(|name, _| owned.contains(name));
                 self.owned = owned;
             }
+            Job::Offsets(wanted) => {
+                self.held.extend(wanted.into_iter().map(|(name, epoch, held)| (name, (epoch, held))));
+            }
             Job::Ranges(wanted) => {
                 self.ranges.extend(wanted.into_iter().map(|(name, epoch, at)| (name, (epoch, at))));
             }
@@ -97,7 +104,7 @@ impl Open {
     }
 
     fn is_empty(&self) -> bool {
-        self.starts.is_empty() && self.ranges.is_empty() && self.probes.is_empty()
+        self.starts.is_empty() && self.held.is_empty() && self.ranges.is_empty() && self.probes.is_empty()
     }
 }
 
@@ -131,6 +138,13 @@ impl Asker {
                 self.outside.tell(Input::Begin { partition, epoch, at });
             }
             self.mention("offsets_unknown", starts.problem.as_ref());
+        }
+        for (partition, (epoch, held)) in std::mem::take(&mut open.held) {
+            match lookup.reset(&partition, held) {
+                Ok(Some(at)) => self.outside.tell(Input::OffsetSet { partition, epoch, at }),
+                Ok(None) => {}
+                Err(error) => tracing::warn!(%error, %partition, "its offset could not be read"),
+            }
         }
         if !open.ranges.is_empty() {
             let wanted: Vec<_> =

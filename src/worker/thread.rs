@@ -352,15 +352,16 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
                     batch.abandon();
                 }
             }
-            Effect::Commit(number, offsets) => {
+            Effect::Commit(number, offsets, known) => {
                 if let Some(client) = &self.client {
-                    client.commits.ask(number, offsets);
+                    client.commits.ask(number, offsets, known);
                 }
             }
             Effect::FindStart(wanted) => {
                 let owned = self.machine.standing().map(|standing| standing.partition).collect();
                 self.ask(Job::Starts(wanted, owned));
             }
+            Effect::FindOffset(wanted) => self.ask(Job::Offsets(wanted)),
             Effect::ReadRange(wanted) => self.ask(Job::Ranges(wanted)),
             Effect::Probe(stretches) => self.ask(Job::Probes(stretches)),
             Effect::Accept => {
@@ -377,6 +378,7 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
             // A partition that is not paused is full, and takes nothing; one that is not resumed is
             // found to have room again.
             Effect::Pause(name) => drop(self.tell("pause", |client| client.pause(&name))),
+            Effect::Stop(name) => drop(self.tell("stop", |client| client.stop(&name))),
             Effect::Resume(name) => drop(self.tell("resume", |client| client.resume(&name))),
             Effect::SeekAndResume(name, to) => {
                 self.must_do("read from elsewhere", |client| client.read_from(&name, to));

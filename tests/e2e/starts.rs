@@ -154,6 +154,55 @@ fn a_topic_that_was_made_anew_holds_its_partitions() {
     assert_eq!(ids(&stage.documents()), expected(0..10, 0..10));
 }
 
+/// Deletes the topic, and makes it anew once everybody has noticed.
+fn make_anew(stage: &Stage) {
+    stage.cluster.delete_topic(&stage.topic);
+    wait::until(SOON, "the topic to be gone", || (stage.cluster.partitions(&stage.topic) == 0).then_some(()));
+    std::thread::sleep(Duration::from_secs(3));
+    stage.cluster.create_topic(&stage.topic, 2, &[]);
+}
+
+/// The client fetches on by name from where it was, and what it finds there are other records.
+#[test]
+fn a_topic_that_is_made_anew_while_it_is_read_holds_its_partitions_even_if_it_has_their_offsets() {
+    let stage = stage();
+    send(&stage, 0..10);
+    let service = policy(&stage, "pause");
+    wait_for_commits(&stage, &service, &[(0, 10), (1, 10)]);
+    make_anew(&stage);
+    stage.send(&(100..120).map(|number| Record::new(event(0, number)).to(0)).collect::<Vec<_>>());
+    wait_for_hold(&service, "out_of_range", &stage.topic, 0);
+    assert_eq!(stage.cluster.committed(&stage.group, &stage.topic).get(&0), None);
+    stop(&service);
+    assert_eq!(stage.cluster.committed(&stage.group, &stage.topic).get(&0), None);
+
+    stage.cluster.commit(&stage.group, &stage.topic, &BTreeMap::from([(0, 0), (1, 0)]));
+    let service = service.start_again();
+    wait_for_commits(&stage, &service, &[(0, 20), (1, 0)]);
+    wait_until_ready(&service, SOON);
+    assert_eq!(ids(&stage.documents()), expected((0..10).chain(100..120), 0..10));
+}
+
+/// It is looked at again every 30 seconds.
+#[test]
+fn a_topic_made_anew_does_not_release_its_partitions_however_a_new_group_would_begin() {
+    let stage = stage();
+    let new = [("kafka", "start = \"latest\""), ("kafka", "workers = 1")];
+    let service = stage.service(&new);
+    wait_for_commits(&stage, &service, &[(0, 0), (1, 0)]);
+    send(&stage, 0..10);
+    wait_for_commits(&stage, &service, &[(0, 10), (1, 10)]);
+    stage.cluster.delete_topic(&stage.topic);
+    stage.cluster.create_topic(&stage.topic, 2, &[]);
+    send(&stage, 100..103);
+    wait_for_hold(&service, "out_of_range", &stage.topic, 0);
+    send(&stage, 103..120);
+    std::thread::sleep(Duration::from_secs(35));
+    wait_for_hold(&service, "out_of_range", &stage.topic, 0);
+    assert_eq!(stage.cluster.committed(&stage.group, &stage.topic), BTreeMap::new());
+    assert_eq!(service.metric("streamproc_events_skipped_total", &[]), None);
+}
+
 /// Cosmos DB takes nothing of a partition, and what it had read by then expires: it is nowhere else any
 /// more. That it reads no further than that is an open transaction's doing.
 #[test]

@@ -36,27 +36,27 @@ impl Worker {
     pub(super) fn begin(&mut self, name: &TopicPartition, epoch: Epoch, at: Begin, now: Instant) {
         let recheck_at = now + self.settings.recheck;
         let Some(partition) = self.present(name, epoch) else { return };
-        let (was_held, was_out_of_range) = match &partition.phase {
-            Phase::Starting { .. } => (false, false),
-            Phase::Held { hold, .. } => (true, matches!(hold, Hold::OutOfRange { .. })),
+        let was_held = match &partition.phase {
+            Phase::Starting { .. } => false,
+            // Only an offset that somebody sets helps; a start is what a group gets that has none, and
+            // with a topic that is made anew its offsets go.
+            Phase::Held { hold: Hold::OutOfRange { .. }, .. } => return,
+            Phase::Held { .. } => true,
             Phase::Reading | Phase::Leaping(_) | Phase::Stopping(_) | Phase::HandingOver(_) => return,
         };
         match at {
-            // Nobody has set an offset. That the topic holds this one by now is no repair: it has been
-            // cut off or made anew, and grown again with other records.
-            Begin::At(offset) if partition.is_held_for_want_of(offset) => return,
             // If it was held, it was repaired: an operator set its offset.
             Begin::At(offset) => self.restart(name, offset, Some(offset)),
+            // The place itself is committed before long.
+            Begin::Unset(offset) => self.restart(name, offset, None),
             Begin::Jump { to, lost } => {
-                if !was_out_of_range {
-                    self.effects.push(Effect::OutOfRange(name.clone()));
-                }
+                self.effects.push(Effect::OutOfRange(name.clone()));
                 self.effects.push(Effect::Skipped(name.clone(), Policy::OutOfRange, lost));
                 self.restart(name, to, None);
             }
             Begin::Hold(hold) => {
                 partition.phase = Phase::Held { hold: hold.clone(), recheck_at };
-                if matches!(hold, Hold::OutOfRange { .. }) && !was_out_of_range {
+                if matches!(hold, Hold::OutOfRange { .. }) {
                     self.effects.push(Effect::OutOfRange(name.clone()));
                 }
                 self.effects.push(Effect::Held(name.clone(), hold));
@@ -65,6 +65,27 @@ impl Worker {
         }
         if was_held {
             self.effects.push(Effect::Released(name.clone()));
+        }
+    }
+
+    /// Somebody has set the offset of a partition that is held because it had one that does not exist.
+    pub(super) fn offset_set(&mut self, name: &TopicPartition, epoch: Epoch, at: Begin, now: Instant) {
+        let recheck_at = now + self.settings.recheck;
+        let Some(partition) = self.present(name, epoch) else { return };
+        let Phase::Held { hold: Hold::OutOfRange { offset: held, .. }, .. } = &partition.phase else {
+            return;
+        };
+        match at {
+            Begin::At(offset) if offset != *held => {
+                self.restart(name, offset, Some(offset));
+                self.effects.push(Effect::Released(name.clone()));
+            }
+            // It does not exist either.
+            Begin::Hold(hold) => {
+                partition.hold(hold.clone(), recheck_at);
+                self.effects.push(Effect::Held(name.clone(), hold));
+            }
+            Begin::At(_) | Begin::Unset(_) | Begin::Jump { .. } => {}
         }
     }
 
@@ -92,7 +113,7 @@ impl Worker {
                 self.effects.push(Effect::Released(name.clone()));
             }
             if told {
-                self.effects.push(Effect::Pause(name.clone()));
+                self.effects.push(Effect::Stop(name.clone()));
             }
         }
     }
@@ -139,6 +160,7 @@ impl Worker {
         if answers.iter().any(|(.., outcome)| *outcome != CommitOutcome::Kept) {
             self.commits.failed(now, &self.settings);
         }
+        let mut gone = Vec::new();
         for (name, offset, outcome) in answers {
             let Some(epoch) = epochs.get(name) else { continue };
             let is_wanted_back = self.wanted_back.as_ref().is_some_and(|wanted| wanted.contains(name));
@@ -147,6 +169,13 @@ impl Worker {
                 CommitOutcome::Kept => {
                     partition.committed =
                         Some(partition.committed.map_or(*offset, |before| before.max(*offset)));
+                    partition.is_to_be_confirmed = false;
+                }
+                CommitOutcome::Gone => {
+                    partition.is_made_anew = true;
+                    if matches!(partition.phase, Phase::Reading) {
+                        gone.push((name.clone(), *epoch, partition.ledger.position()));
+                    }
                 }
                 CommitOutcome::TryAgain => {}
                 // While it is ours, it may be asked for again: the group may only have moved on to its
@@ -154,6 +183,9 @@ impl Worker {
                 // our answer before it moves on, unless it has given up waiting.
                 CommitOutcome::Refused => partition.commit_refused = is_wanted_back,
             }
+        }
+        if !gone.is_empty() {
+            self.effects.push(Effect::ReadRange(gone));
         }
     }
 

@@ -8,6 +8,7 @@ use super::Worker;
 use super::io::{Effect, Stretch};
 use super::partition::{Hold, Leap, Partition, Phase};
 use crate::core::kafka::TopicPartition;
+use crate::core::settled::Policy;
 
 impl Worker {
     /// A start that cannot be found for long holds its partition, for everybody to see.
@@ -74,12 +75,13 @@ impl Worker {
                 continue;
             }
             match &partition.phase {
-                Phase::Leaping(Leap { to, policy, .. }) => {
-                    let (to, policy) = (*to, *policy);
-                    let count = u64::try_from(to.0 - from.0).unwrap_or(0);
-                    self.effects.extend((count > 0).then(|| Effect::Skipped(name.clone(), policy, count)));
-                    // The place itself is committed before long.
-                    self.restart(&name, to, None);
+                Phase::Leaping(Leap { to, policy, lost, .. }) => {
+                    let (to, policy, lost) = (*to, *policy, *lost);
+                    self.effects.extend((lost > 0).then(|| Effect::Skipped(name.clone(), policy, lost)));
+                    // The place itself is committed before long. If the topic is another one by now, that
+                    // is where it begins; what cannot be read was the old one's.
+                    let committed = committed.filter(|_| policy == Policy::Corrupt);
+                    self.restart(&name, to, committed);
                 }
                 Phase::Stopping(hold) if partition.is_at_rest() => {
                     let hold = hold.clone();
@@ -94,6 +96,7 @@ impl Worker {
     pub(super) fn recheck_held(&mut self, now: Instant) {
         let settings = self.settings.clone();
         let mut starts = Vec::new();
+        let mut set = Vec::new();
         let mut probes = Vec::new();
         for (topic, partitions) in &mut self.topics {
             for (number, partition) in partitions {
@@ -106,9 +109,13 @@ impl Worker {
                 }
                 let name = TopicPartition { topic: Arc::clone(topic), partition: *number };
                 match hold {
+                    // A probe can take longer than the time until the next look.
+                    Hold::Corrupt { .. } if partition.is_probed => {}
                     Hold::Corrupt { at } => {
+                        partition.is_probed = true;
                         probes.push((name, partition.epoch, Stretch { from: *at, to: *at }));
                     }
+                    Hold::OutOfRange { offset, .. } if at_rest => set.push((name, partition.epoch, *offset)),
                     _ if at_rest => starts.push((name, partition.epoch)),
                     _ => continue,
                 }
@@ -118,6 +125,9 @@ impl Worker {
         }
         if !starts.is_empty() {
             self.effects.push(Effect::FindStart(starts));
+        }
+        if !set.is_empty() {
+            self.effects.push(Effect::FindOffset(set));
         }
         if !probes.is_empty() {
             self.effects.push(Effect::Probe(probes));
@@ -165,15 +175,17 @@ impl Worker {
         }
         let mut offsets = Vec::new();
         let mut epochs = BTreeMap::new();
+        let mut known = Vec::new();
         for (name, partition) in self.partitions() {
             if let Some(offset) = partition.to_commit() {
+                known.extend(partition.committed.map(|_| name.clone()));
                 epochs.insert(name.clone(), partition.epoch);
                 offsets.push((name, offset));
             }
         }
         if !offsets.is_empty() {
             let number = self.commits.asked(epochs, now);
-            self.effects.push(Effect::Commit(number, offsets));
+            self.effects.push(Effect::Commit(number, offsets, known));
         }
     }
 

@@ -25,6 +25,15 @@ pub enum Input {
         /// Where, or why not.
         at: Begin,
     },
+    /// The group has another offset than the one that does not exist: somebody has set it.
+    OffsetSet {
+        /// Which partition.
+        partition: TopicPartition,
+        /// In which assignment.
+        epoch: Epoch,
+        /// Where, or why it does not help.
+        at: Begin,
+    },
     /// Records of a micro-batch have ended.
     Settled {
         /// Which partition.
@@ -54,6 +63,8 @@ pub enum Input {
     Probed(Vec<Probed>),
     /// The client stopped fetching a partition because its offset does not exist. It does not say which.
     OffsetGone,
+    /// The client says that a topic is not there. It may have been deleted, and be made anew.
+    TopicMissing,
     /// The limits of partitions were read.
     Ranges(Vec<Range>),
     /// The process is to end: settle, commit, and say when that is done.
@@ -67,6 +78,8 @@ pub enum Input {
 pub enum Begin {
     /// Here. It is what the group has committed.
     At(Offset),
+    /// Here. The group has committed nothing for it.
+    Unset(Offset),
     /// Here, by policy, instead of at the committed offset, which does not exist any more.
     Jump {
         /// Where.
@@ -87,6 +100,9 @@ pub enum CommitOutcome {
     TryAgain,
     /// Never, for this assignment.
     Refused,
+    /// It was not asked for: the group has no offset any more where it had one. Kafka deletes them with
+    /// the topic, so what is there now, if anything, are other records.
+    Gone,
 }
 
 /// From a place on, up to and including the first record at or behind another.
@@ -149,14 +165,19 @@ pub struct Range {
 pub enum Effect {
     /// Find out where to begin; answered by [`Input::Begin`].
     FindStart(Vec<(TopicPartition, Epoch)>),
+    /// Find out whether the group has another offset than this by now; answered by
+    /// [`Input::OffsetSet`] if so, and not at all if not.
+    FindOffset(Vec<(TopicPartition, Epoch, Offset)>),
     /// Tell the group that what it gave is taken.
     Accept,
     /// Give these to the client, to be read from there on.
     Assign(Vec<(TopicPartition, Offset)>),
     /// Tell the group that these are given back. Some may never have been given to the client.
     Unassign(Vec<TopicPartition>),
-    /// Fetch nothing of this partition.
+    /// Fetch nothing of this partition: it is full. Where it is to read on stays as it is.
     Pause(TopicPartition),
+    /// Fetch nothing of this partition, until it is told where to read on.
+    Stop(TopicPartition),
     /// Fetch it again.
     Resume(TopicPartition),
     /// Read from here, and resume.
@@ -167,8 +188,10 @@ pub enum Effect {
     WindDown(TopicPartition, Epoch),
     /// Start nothing more of the micro-batch in flight.
     Abandon(TopicPartition, Epoch),
-    /// Commit these offsets; answered by [`Input::Committed`]. There is no other commit before that.
-    Commit(CommitNumber, Vec<(TopicPartition, Offset)>),
+    /// Commit these offsets; answered by [`Input::Committed`]. There is no other commit before that. For
+    /// the last ones the group has an offset; see first whether it still has
+    /// ([`CommitOutcome::Gone`]).
+    Commit(CommitNumber, Vec<(TopicPartition, Offset)>, Vec<TopicPartition>),
     /// Find out whether these can be read; answered by [`Input::Probed`].
     Probe(Vec<(TopicPartition, Epoch, Stretch)>),
     /// Read the limits of these, which are read from these offsets on; answered by [`Input::Ranges`].
@@ -190,10 +213,12 @@ impl Effect {
     pub(super) fn is_for_client(&self) -> bool {
         match self {
             Self::FindStart(_)
+            | Self::FindOffset(_)
             | Self::Accept
             | Self::Assign(_)
             | Self::Unassign(_)
             | Self::Pause(_)
+            | Self::Stop(_)
             | Self::Resume(_)
             | Self::SeekAndResume(..)
             | Self::Commit(..)

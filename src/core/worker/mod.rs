@@ -95,6 +95,7 @@ impl Worker {
             Input::Revoked { partitions, lost: false } => self.revoked(partitions, now),
             Input::Revoked { partitions, lost: true } => self.lose(&partitions),
             Input::Begin { partition, epoch, at } => self.begin(&partition, epoch, at, now),
+            Input::OffsetSet { partition, epoch, at } => self.offset_set(&partition, epoch, at, now),
             Input::Settled { partition, epoch, settlements } => {
                 if let Some(partition) = self.present(&partition, epoch) {
                     partition.ledger.settle(&settlements);
@@ -110,6 +111,7 @@ impl Worker {
                 let wanted = asked.collect();
                 self.effects.push(Effect::ReadRange(wanted));
             }
+            Input::TopicMissing => self.topic_missing(),
             Input::Ranges(ranges) => self.ranges(&ranges),
             Input::Drain => self.drain(now),
             Input::ClientLost => self.client_lost(),

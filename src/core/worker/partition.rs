@@ -69,7 +69,15 @@ impl fmt::Display for Hold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::OutOfRange { offset, low, high } => {
-                write!(f, "offset {offset} is not in the topic, which holds {low} to {high}")
+                if (low..=high).contains(&offset) {
+                    write!(
+                        f,
+                        "the topic is not the one any more that was read up to offset {offset}: \
+                               it was made anew, and holds {low} to {high}"
+                    )
+                } else {
+                    write!(f, "offset {offset} is not in the topic, which holds {low} to {high}")
+                }
             }
             Self::Corrupt { at } => write!(f, "the records from offset {at} on cannot be read"),
             Self::NoOffset => f.write_str("the group has no committed offset and kafka.start is \"fail\""),
@@ -105,6 +113,8 @@ pub(super) struct Leap {
     pub(super) to: Offset,
     /// Why what lies between is left out.
     pub(super) policy: Policy,
+    /// How much lies between, as far as the offsets tell.
+    pub(super) lost: u64,
 }
 
 /// What the client may have met and could not read, and has perhaps passed over.
@@ -141,18 +151,26 @@ pub(super) struct Partition {
     pub(super) told: bool,
     pub(super) ledger: Ledger,
     pub(super) committed: Option<Offset>,
+    /// The topic may not be the one any more that this was committed for: commit it again, to see.
+    pub(super) is_to_be_confirmed: bool,
+    /// The topic is not the one any more that was read: nothing of that may be committed.
+    pub(super) is_made_anew: bool,
     /// Kafka will not take a commit for this assignment any more.
     pub(super) commit_refused: bool,
     /// The last offset of the micro-batch that is being written, if there is one.
     pub(super) in_flight: Option<Offset>,
     doubt: Option<Doubt>,
+    /// Whether it is being probed if what holds it can be read by now.
+    pub(super) is_probed: bool,
     filling: Records,
     charge: Charge,
     opened_at: Option<Instant>,
     name: TopicPartition,
     budget: Budget,
-    /// The largest record so far: what the next one may need.
+    /// The largest record of late: what the next one may need.
     largest: usize,
+    /// The largest record of the micro-batch that fills.
+    largest_filling: usize,
     /// What the budget allows at present.
     room: Room,
     paused: bool,
@@ -177,15 +195,19 @@ impl Partition {
             told: false,
             ledger: Ledger::new(Offset(0)),
             committed: Some(Offset(0)),
+            is_to_be_confirmed: false,
+            is_made_anew: false,
             commit_refused: false,
             in_flight: None,
             doubt: None,
+            is_probed: false,
             filling: Records::new(),
             charge: budget.open(&name),
             opened_at: None,
             name,
             budget,
             largest: 0,
+            largest_filling: 0,
             room: Room { limit: usize::MAX, used: 0 },
             paused: false,
             full_since: None,
@@ -199,8 +221,10 @@ impl Partition {
         self.phase = Phase::Reading;
         self.ledger = Ledger::new(offset);
         self.committed = committed;
+        self.is_made_anew = false;
         self.in_flight = None;
         self.doubt = None;
+        self.is_probed = false;
         self.paused = false;
         self.drop_filling();
     }
@@ -222,11 +246,6 @@ impl Partition {
             Phase::Stopping(_) => Some(self.ledger.position()),
             _ => None,
         }
-    }
-
-    /// Whether it is held because this very offset does not exist.
-    pub(super) fn is_held_for_want_of(&self, wanted: Offset) -> bool {
-        matches!(self.phase, Phase::Held { hold: Hold::OutOfRange { offset, .. }, .. } if offset == wanted)
     }
 
     /// Reads nothing more. What waits to be written is left to the next owner, what is in flight may
@@ -252,6 +271,7 @@ impl Partition {
         }
         self.filling.push(record);
         self.opened_at.get_or_insert(now);
+        self.largest_filling = self.largest_filling.max(record.cost());
         self.largest = self.largest.max(record.cost());
         if self.filling.cost() > self.charge.bytes() {
             let missing = self.filling.cost() - self.charge.bytes();
@@ -265,7 +285,7 @@ impl Partition {
         self.room = self.budget.room(&self.name);
     }
 
-    /// Whether the next record, if it is as large as the largest so far, has to wait. Half of what
+    /// Whether the next record, if it is as large as the largest of late, has to wait. Half of what
     /// the partition may hold is for the batch that is written, half for the one that fills. A
     /// partition that holds nothing takes any record: it has to pass somehow.
     fn is_full(&self, settings: &Settings) -> bool {
@@ -300,6 +320,8 @@ impl Partition {
         let charge = std::mem::replace(&mut self.charge, self.budget.open(&self.name));
         self.opened_at = None;
         self.in_flight = records.range().map(|(_, last)| last);
+        // One large record is no reason to expect only such for ever.
+        self.largest = (self.largest / 2).max(std::mem::take(&mut self.largest_filling));
         Some(Batch { partition: name(), epoch: self.epoch, records, opened_at, charge })
     }
 
@@ -375,8 +397,9 @@ impl Partition {
 
     pub(super) fn to_commit(&self) -> Option<Offset> {
         let frontier = self.ledger.frontier();
-        let moved = self.committed.is_none_or(|committed| frontier > committed);
-        (moved && !self.commit_refused && !matches!(self.phase, Phase::Starting { .. })).then_some(frontier)
+        let moved = self.committed.is_none_or(|committed| frontier > committed) || self.is_to_be_confirmed;
+        let may_be = !self.commit_refused && !self.is_made_anew;
+        (moved && may_be && !matches!(self.phase, Phase::Starting { .. })).then_some(frontier)
     }
 
     /// Nothing is in flight, nothing waits to be written.

@@ -89,6 +89,16 @@ impl OutOfRangePolicy {
             Self::Latest => Begin::Jump { to: high, lost: lost(high) },
         }
     }
+
+    /// Where to go on when the topic is not the one any more that was read up to `offset`: what it holds
+    /// are other records, and none of them counts as read.
+    pub fn apply_anew(self, offset: Offset, low: Offset, high: Offset) -> Begin {
+        match self {
+            Self::Hold => Begin::Hold(Hold::OutOfRange { offset, low, high }),
+            Self::Earliest => Begin::Jump { to: low, lost: 0 },
+            Self::Latest => Begin::Jump { to: high, lost: u64::try_from(high.0 - low.0).unwrap_or(0) },
+        }
+    }
 }
 
 /// Whether a worker wants to be given records.

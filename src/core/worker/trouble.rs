@@ -38,6 +38,7 @@ impl Worker {
         let Settings { recheck, reprobe, skip_corrupt, .. } = self.settings;
         let name = &probed.partition;
         let Some(partition) = self.present(name, probed.epoch) else { return };
+        partition.is_probed = false;
         match (&partition.phase, probed.finding) {
             (Phase::Reading, Finding::Unknown) => partition.probes_again(now + reprobe),
             // It was another partition, most likely. But if it was this one, and somebody has repaired it
@@ -45,18 +46,18 @@ impl Worker {
             // there again, and what is met then is met.
             (Phase::Reading, Finding::Readable | Finding::Gone) => {
                 partition.phase = over_corrupt(probed.stretch.from, probed.stretch.from);
-                self.effects.push(Effect::Pause(name.clone()));
+                self.effects.push(Effect::Stop(name.clone()));
             }
             (Phase::Reading, Finding::Unreadable { at, resumes_at: Some(to) }) if skip_corrupt => {
                 partition.breaks_off(at);
                 partition.phase = over_corrupt(at, to);
-                self.effects.push(Effect::Pause(name.clone()));
+                self.effects.push(Effect::Stop(name.clone()));
             }
             (Phase::Reading, Finding::Unreadable { at, .. }) => {
                 partition.breaks_off(at);
                 let hold = Hold::Corrupt { at };
                 partition.hold(hold.clone(), now + recheck);
-                self.effects.push(Effect::Pause(name.clone()));
+                self.effects.push(Effect::Stop(name.clone()));
                 self.effects.push(Effect::Held(name.clone(), hold));
             }
             // The end of what cannot be read was not known before; now it is.
@@ -72,7 +73,22 @@ impl Worker {
                 partition.phase = over_corrupt(*at, *at);
                 self.effects.push(Effect::Released(name.clone()));
             }
+            // Whoever speaks of the same place may have called it over.
+            (Phase::Held { hold: hold @ Hold::Corrupt { .. }, .. }, Finding::Unreadable { .. }) => {
+                let hold = hold.clone();
+                self.effects.push(Effect::Held(name.clone(), hold));
+            }
             _ => {}
+        }
+    }
+
+    /// A topic is missing, perhaps one of ours. Kafka deletes a group's offsets with the topic, so it is
+    /// asked for them: by committing them once more.
+    pub(super) fn topic_missing(&mut self) {
+        for partition in self.topics.values_mut().flat_map(BTreeMap::values_mut) {
+            if matches!(partition.phase, Phase::Reading) && partition.committed.is_some() {
+                partition.is_to_be_confirmed = true;
+            }
         }
     }
 
@@ -84,23 +100,29 @@ impl Worker {
                 continue;
             }
             let position = partition.ledger.position();
+            let is_made_anew = partition.is_made_anew;
             // The end may have been read before the latest records were.
-            if position >= *low && asked_at <= high {
+            if position >= *low && asked_at <= high && !is_made_anew {
                 // The client has stopped fetching one of them, and does not say which. If it was this
                 // one, it is within its limits again. Reading on at its place makes it fetch again.
                 partition.is_fetched_again();
                 self.effects.push(Effect::SeekAndResume(name.clone(), position));
                 continue;
             }
-            partition.phase = match policy.apply(position, *low, *high) {
+            let begin = if is_made_anew {
+                policy.apply_anew(partition.committed.unwrap_or(position), *low, *high)
+            } else {
+                policy.apply(position, *low, *high)
+            };
+            partition.phase = match begin {
                 Begin::Hold(hold) => Phase::Stopping(hold),
-                Begin::Jump { to, .. } => {
-                    Phase::Leaping(Leap { from: position, to, policy: Policy::OutOfRange })
+                Begin::Jump { to, lost } => {
+                    Phase::Leaping(Leap { from: position, to, policy: Policy::OutOfRange, lost })
                 }
-                Begin::At(_) => continue,
+                Begin::At(_) | Begin::Unset(_) => continue,
             };
             self.effects.push(Effect::OutOfRange(name.clone()));
-            self.effects.push(Effect::Pause(name.clone()));
+            self.effects.push(Effect::Stop(name.clone()));
         }
     }
 
@@ -127,5 +149,6 @@ impl Worker {
 }
 
 fn over_corrupt(from: Offset, to: Offset) -> Phase {
-    Phase::Leaping(Leap { from, to, policy: Policy::Corrupt })
+    let lost = u64::try_from(to.0 - from.0).unwrap_or(0);
+    Phase::Leaping(Leap { from, to, policy: Policy::Corrupt, lost })
 }

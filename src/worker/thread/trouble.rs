@@ -38,6 +38,7 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
             Meaning::TopicMissing => {
                 tracing::debug!(worker = self.place, reason, "a topic is missing");
                 self.shared.look_again.notify_one();
+                self.machine.apply(Input::TopicMissing, now);
             }
             Meaning::PolledTooLate => {
                 tracing::error!(

@@ -10,7 +10,7 @@ fn a_revoked_partition_settles_and_commits_before_it_is_given_up() {
     bench.take(0, [14]);
     bench.revoke(0, false);
     let effects = bench.after(0);
-    assert!(matches!(effects.as_slice(), [Effect::WindDown(..), Effect::Pause(_)]), "{effects:?}");
+    assert!(matches!(effects.as_slice(), [Effect::WindDown(..), Effect::Stop(_)]), "{effects:?}");
     bench.settle(&batch, 10..14);
     bench.end(&batch);
     let effects = bench.after(1);
@@ -45,7 +45,7 @@ fn a_partition_without_a_batch_in_flight_has_nothing_to_wind_down() {
     bench.take(0, [10]);
     bench.revoke(0, false);
     let effects = bench.after(0);
-    assert!(matches!(effects.as_slice(), [Effect::Pause(_), Effect::Unassign(_)]), "{effects:?}");
+    assert!(matches!(effects.as_slice(), [Effect::Stop(_), Effect::Unassign(_)]), "{effects:?}");
 }
 
 #[test]

@@ -88,3 +88,29 @@ fn a_worker_with_nothing_to_do_sleeps() {
     bench.after(60_000);
     assert_eq!(sleep(&bench), settings().longest_sleep, "long after the last commit");
 }
+
+/// For a moment another as large is expected.
+#[test]
+fn one_large_record_does_not_keep_the_batches_behind_it_small() {
+    let mut bench = Bench::reading(Settings { max_events: 100, ..settings() });
+    let large = vec![b'x'; 600 << 10];
+    bench.worker.take("t", 0, &record(10, &large), bench.now);
+    let batch = bench.batch(0);
+    bench.store(&batch);
+    drop(batch);
+    let mut sizes = Vec::new();
+    let mut next = 11;
+    for _ in 0..4 {
+        let all = next + 50;
+        while next < all {
+            next += 1;
+            if !bench.worker.take("t", 0, &record(next, b"{}"), bench.now) {
+                break;
+            }
+        }
+        let batch = super::trouble::write_of(&mut bench.after(100));
+        sizes.push(batch.records.len());
+        bench.store(&batch);
+    }
+    assert_eq!(sizes, [1, 50, 50, 50]);
+}

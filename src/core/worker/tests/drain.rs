@@ -41,7 +41,7 @@ fn records_that_wait_to_be_written_are_left_to_the_next_owner() {
     let mut bench = Bench::reading(settings());
     bench.take(0, [10]);
     let effects = drain(&mut bench);
-    assert!(matches!(effects.as_slice(), [Effect::Pause(_), Effect::Drained]), "{effects:?}");
+    assert!(matches!(effects.as_slice(), [Effect::Stop(_), Effect::Drained]), "{effects:?}");
 }
 
 #[test]

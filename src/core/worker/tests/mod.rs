@@ -85,7 +85,7 @@ impl Bench {
         self.now += Duration::from_millis(millis);
         let effects = self.worker.effects(self.now);
         let commit = effects.iter().find_map(|effect| match effect {
-            Effect::Commit(number, _) => Some(*number),
+            Effect::Commit(number, ..) => Some(*number),
             _ => None,
         });
         self.commit = commit.or(self.commit);
@@ -128,7 +128,7 @@ fn commits(effects: &[Effect]) -> Vec<(i32, i64)> {
     effects
         .iter()
         .filter_map(|effect| match effect {
-            Effect::Commit(_, offsets) => Some(offsets),
+            Effect::Commit(_, offsets, _) => Some(offsets),
             _ => None,
         })
         .flatten()

@@ -33,7 +33,7 @@ fn as_long_as_nothing_comes_it_is_read_from_the_doubtful_place() {
     bench.finds(&probed, Finding::Readable);
     let effects = bench.after(0);
     assert!(
-        matches!(effects.as_slice(), [Effect::Pause(_), Effect::SeekAndResume(_, Offset(10)), ..]),
+        matches!(effects.as_slice(), [Effect::Stop(_), Effect::SeekAndResume(_, Offset(10)), ..]),
         "{effects:?}"
     );
 }
@@ -74,7 +74,6 @@ fn a_doubtful_place_that_is_deleted_is_an_offset_that_does_not_exist() {
         let batch = write_of(&mut bench.after(0));
         bench.store(&batch);
         bench.after(0);
-        bench.answer(0, 10, CommitOutcome::Kept);
         bench.loses_its_place(20, 40);
         let effects = bench.after(1_000);
         let to = if policy == OutOfRangePolicy::Latest { 40 } else { 20 };

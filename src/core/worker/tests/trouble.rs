@@ -47,9 +47,9 @@ impl Bench {
     /// The group has committed this, Kafka says when asked.
     pub(super) fn hears_of(&mut self, offset: i64) {
         let effects = self.after(30_000);
-        let [Effect::FindStart(wanted)] = effects.as_slice() else { panic!("{effects:?}") };
-        let (partition, epoch) = wanted[0].clone();
-        self.apply(Input::Begin { partition, epoch, at: Begin::At(Offset(offset)) });
+        let [Effect::FindOffset(wanted)] = effects.as_slice() else { panic!("{effects:?}") };
+        let (partition, epoch, _) = wanted[0].clone();
+        self.apply(Input::OffsetSet { partition, epoch, at: Begin::At(Offset(offset)) });
     }
 
     /// Everything of a micro-batch is stored.
@@ -96,9 +96,11 @@ fn no_commit_passes_a_place_in_doubt_and_what_is_behind_it_is_read_again() {
     bench.store(&batch);
     let effects = bench.after(0);
     assert!(matches!(effects.as_slice(), [Effect::SeekAndResume(_, Offset(12)), ..]), "{effects:?}");
-    bench.answer(0, 12, CommitOutcome::Kept);
     bench.take(0, [13, 20, 21, 22]);
-    let batch = bench.batch(0);
+    let mut effects = bench.after(0);
+    let batch = write_of(&mut effects);
+    assert_eq!(commits(&effects), [(0, 13)], "what lies before it is no record");
+    bench.answer(0, 13, CommitOutcome::Kept);
     bench.store(&batch);
     assert_eq!(commits(&bench.after(1_000)), [(0, 23)]);
 }
@@ -151,7 +153,7 @@ fn an_unreadable_batch_holds_the_partition_just_before_it() {
     bench.finds(&probed, unreadable(11, Some(15)));
     let mut effects = bench.after(0);
     let batch = write_of(&mut effects);
-    let [Effect::Pause(_), Effect::Held(_, Hold::Corrupt { at: Offset(11) })] = effects.as_slice() else {
+    let [Effect::Stop(_), Effect::Held(_, Hold::Corrupt { at: Offset(11) })] = effects.as_slice() else {
         panic!("{effects:?}")
     };
     bench.take(0, [16]);
@@ -171,6 +173,34 @@ fn an_unreadable_batch_holds_the_partition_just_before_it() {
     );
 }
 
+/// A probe may take longer than the time between two looks.
+#[test]
+fn a_held_place_is_not_probed_again_while_a_probe_is_under_way() {
+    let mut bench = Bench::reading(settings());
+    let probed = bench.meets_something_unreadable();
+    bench.finds(&probed, unreadable(10, None));
+    let probed = bench.probe_after(30_000);
+    for _ in 0..3 {
+        let effects = bench.after(30_000);
+        assert!(effects.is_empty(), "{effects:?}");
+    }
+    bench.finds(&probed, Finding::Unknown);
+    bench.probe_after(30_000);
+}
+
+/// Whoever else speaks of the same place may have called it over.
+#[test]
+fn a_place_that_is_still_unreadable_is_said_again() {
+    let mut bench = Bench::reading(settings());
+    let probed = bench.meets_something_unreadable();
+    bench.finds(&probed, unreadable(10, Some(12)));
+    bench.after(0);
+    let probed = bench.probe_after(30_000);
+    bench.finds(&probed, unreadable(10, Some(12)));
+    let effects = bench.after(0);
+    assert!(matches!(effects.as_slice(), [Effect::Held(_, Hold::Corrupt { at: Offset(10) })]), "{effects:?}");
+}
+
 #[test]
 fn an_unreadable_batch_is_left_out_and_counted_if_the_user_wants_so() {
     let mut bench = Bench::reading(Settings { skip_corrupt: true, ..settings() });
@@ -180,14 +210,14 @@ fn an_unreadable_batch_is_left_out_and_counted_if_the_user_wants_so() {
     bench.finds(&probed, unreadable(11, Some(15)));
     let mut effects = bench.after(0);
     let batch = write_of(&mut effects);
-    assert!(matches!(effects.as_slice(), [Effect::Pause(_)]), "first what was read: {effects:?}");
+    assert!(matches!(effects.as_slice(), [Effect::Stop(_)]), "first what was read: {effects:?}");
     bench.store(&batch);
     // From right behind the batch: the client may have passed over more.
     let effects = bench.after(0);
     let [
         Effect::Skipped(_, Policy::Corrupt, 4),
         Effect::SeekAndResume(_, Offset(15)),
-        Effect::Commit(_, offsets),
+        Effect::Commit(_, offsets, _),
     ] = effects.as_slice()
     else {
         panic!("{effects:?}")
@@ -206,7 +236,7 @@ fn an_unreadable_batch_without_an_end_is_left_out_once_it_has_one() {
     let probed = bench.meets_something_unreadable();
     bench.finds(&probed, unreadable(10, None));
     let effects = bench.after(0);
-    assert!(matches!(effects.as_slice(), [Effect::Pause(_), Effect::Held(..)]), "{effects:?}");
+    assert!(matches!(effects.as_slice(), [Effect::Stop(_), Effect::Held(..)]), "{effects:?}");
     let probed = bench.probe_after(30_000);
     bench.finds(&probed, unreadable(10, Some(12)));
     let effects = bench.after(0);
@@ -236,7 +266,7 @@ fn nothing_is_left_out_while_something_before_it_has_not_ended() {
     bench.settle(&batch, [10]);
     bench.end(&batch);
     let effects = bench.after(0);
-    let [Effect::SeekAndResume(_, Offset(11)), Effect::Commit(_, offsets)] = effects.as_slice() else {
+    let [Effect::SeekAndResume(_, Offset(11)), Effect::Commit(_, offsets, _)] = effects.as_slice() else {
         panic!("{effects:?}")
     };
     assert_eq!(*offsets, [(tp(0), Offset(11))]);
@@ -263,7 +293,7 @@ fn an_offset_that_is_gone_holds_its_partition_alone() {
     // The other is read on: perhaps it was the one, and its offset exists again.
     let [
         Effect::OutOfRange(_),
-        Effect::Pause(paused),
+        Effect::Stop(paused),
         Effect::SeekAndResume(other, _),
         Effect::Held(held, why),
     ] = effects.as_slice()
@@ -328,6 +358,111 @@ fn an_offset_behind_the_end_is_not_taken_when_the_topic_has_grown_up_to_it() {
     assert!(matches!(effects.as_slice(), [Effect::SeekAndResume(_, Offset(0)), Effect::Released(_)]));
 }
 
+/// With a topic that is made anew its offsets go, and a group without any begins where kafka.start says.
+#[test]
+fn a_start_is_no_offset_that_somebody_has_set() {
+    let mut bench = Bench::reading(settings());
+    bench.loses_its_place(0, 5);
+    let epoch = bench.worker.standing().next().expect("a partition").epoch;
+    bench.after(0);
+    bench.begin(0, epoch, Begin::At(Offset(5)));
+    assert!(bench.after(0).is_empty());
+    bench.hears_of(3);
+    assert!(bench.after(0).iter().any(|effect| matches!(effect, Effect::Released(_))));
+}
+
+/// A pause must not call off the move: once an offset was gone the client fetches the partition only
+/// after it has been moved.
+#[test]
+fn a_full_partition_whose_place_exists_again_is_moved_and_paused() {
+    let mut bench = Bench::reading(settings());
+    bench.take(0, 10..14);
+    let _first = bench.batch(0);
+    bench.take(0, 14..18);
+    bench.worker.appetite(bench.now);
+    bench.now += Duration::from_millis(300);
+    bench.loses_its_place(0, 90);
+    bench.worker.appetite(bench.now);
+    let effects = bench.after(0);
+    assert!(
+        matches!(effects.as_slice(), [Effect::SeekAndResume(_, Offset(18)), Effect::Pause(_)]),
+        "{effects:?}"
+    );
+}
+
+/// Kafka deletes a group's offsets with the topic.
+#[test]
+fn a_topic_made_anew_that_holds_the_offset_again_is_taken_for_another() {
+    for (policy, goes_on) in [
+        (OutOfRangePolicy::Hold, None),
+        (OutOfRangePolicy::Earliest, Some((0, 0))),
+        (OutOfRangePolicy::Latest, Some((20, 20))),
+    ] {
+        let mut bench = Bench::reading(Settings { on_out_of_range: policy, ..settings() });
+        bench.take(0, 10..14);
+        let batch = bench.batch(0);
+        bench.store(&batch);
+        let effects = bench.after(0);
+        assert!(matches!(&effects[..], [Effect::Commit(_, _, known)] if *known == [tp(0)]), "{effects:?}");
+        bench.answer(0, 14, CommitOutcome::Gone);
+        let asked = bench.after(0);
+        bench.take(0, [14]);
+        let batch = bench.batch(100);
+        bench.store(&batch);
+        assert_eq!(commits(&bench.after(2_000)), [], "{policy:?}: nothing is committed over it");
+        bench.learns_limits(asked, 0, 20);
+        let effects = bench.after(0);
+        let seen = format!("{policy:?}: {effects:?}");
+        match goes_on {
+            None => {
+                let why = Hold::OutOfRange { offset: Offset(10), low: Offset(0), high: Offset(20) };
+                assert!(
+                    effects.iter().any(|effect| matches!(effect, Effect::Held(_, hold) if *hold == why)),
+                    "{seen}"
+                );
+                assert!(why.to_string().contains("made anew"), "{why}");
+                assert_eq!(commits(&bench.after(2_000)), []);
+            }
+            Some((to, lost)) => {
+                assert_eq!(commits(&effects), [(0, to)], "{seen}");
+                let skipped = effects.iter().find_map(|effect| match effect {
+                    Effect::Skipped(_, Policy::OutOfRange, count) => Some(*count),
+                    _ => None,
+                });
+                assert_eq!(skipped.unwrap_or(0), lost, "{seen}");
+            }
+        }
+    }
+}
+
+/// Nothing comes from it, so that nothing would be committed.
+#[test]
+fn a_partition_that_is_idle_while_its_topic_is_missing_commits_again_to_see_if_its_offset_is_there() {
+    let mut bench = Bench::reading(settings());
+    bench.apply(Input::TopicMissing);
+    assert_eq!(commits(&bench.after(0)), [(0, 10)]);
+    bench.answer(0, 10, CommitOutcome::Kept);
+    assert!(bench.after(2_000).is_empty());
+    bench.apply(Input::TopicMissing);
+    bench.after(0);
+    bench.answer(0, 10, CommitOutcome::Gone);
+    let effects = bench.after(0);
+    assert!(matches!(effects.as_slice(), [Effect::ReadRange(_)]), "{effects:?}");
+}
+
+/// What was there before it is not in question.
+#[test]
+fn the_first_offset_of_a_partition_is_committed_over_nothing() {
+    let mut bench = Bench::new(settings());
+    let (_, epoch) = bench.give(&[0]).remove(0);
+    bench.begin(0, epoch, Begin::Unset(Offset(3)));
+    let effects = bench.after(0);
+    let [Effect::Assign(_), Effect::Commit(_, offsets, known)] = effects.as_slice() else {
+        panic!("{effects:?}")
+    };
+    assert_eq!((offsets.as_slice(), known.as_slice()), ([(tp(0), Offset(3))].as_slice(), [].as_slice()));
+}
+
 /// Whether the client passed over something there nobody can tell any more.
 #[test]
 fn a_place_in_doubt_that_is_gone_is_read_from_like_any_offset_that_is_gone() {
@@ -337,11 +472,10 @@ fn a_place_in_doubt_that_is_gone_is_read_from_like_any_offset_that_is_gone() {
     bench.finds(&probed, Finding::Gone);
     let mut effects = bench.after(0);
     let batch = write_of(&mut effects);
-    assert!(matches!(effects.as_slice(), [Effect::Pause(_)]), "{effects:?}");
+    assert!(matches!(effects.as_slice(), [Effect::Stop(_)]), "{effects:?}");
     bench.store(&batch);
     let effects = bench.after(0);
     assert!(matches!(effects.as_slice(), [Effect::SeekAndResume(_, Offset(10)), ..]), "{effects:?}");
-    bench.answer(0, 10, CommitOutcome::Kept);
     bench.loses_its_place(12, 90);
     let held = |effect: &Effect| {
         matches!(effect, Effect::Held(_, Hold::OutOfRange { offset: Offset(10), low: Offset(12), .. }))
@@ -357,10 +491,10 @@ fn an_offset_that_is_gone_is_jumped_over_and_counted_if_the_user_wants_so() {
     let effects = bench.after(0);
     let [
         Effect::OutOfRange(_),
-        Effect::Pause(_),
+        Effect::Stop(_),
         Effect::Skipped(_, Policy::OutOfRange, 40),
         Effect::SeekAndResume(_, Offset(50)),
-        Effect::Commit(_, offsets),
+        Effect::Commit(_, offsets, _),
     ] = effects.as_slice()
     else {
         panic!("{effects:?}")

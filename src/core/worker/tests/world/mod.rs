@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use self::kafka::{Log, Open, Reader};
 use super::*;
-use crate::core::start::partition_start;
+use crate::core::start::{partition_start, reset_start};
 
 const PARTITIONS: i32 = 3;
 const BUDGET: usize = 40_000;
@@ -59,6 +59,7 @@ struct Asked {
 
 enum Question {
     Start(TopicPartition, Epoch),
+    Offset(TopicPartition, Epoch, Offset),
     Ranges(Vec<(TopicPartition, Epoch, Offset)>),
     Probes(Vec<(TopicPartition, Epoch, Stretch)>),
 }
@@ -121,7 +122,9 @@ impl World {
                 *reader = Reader::at(at.0);
                 self.let_go(name.partition, |record| record < at.0);
             }
-            Effect::Pause(name) => self.client.get_mut(&name.partition).expect("assigned").paused = true,
+            Effect::Pause(name) | Effect::Stop(name) => {
+                self.client.get_mut(&name.partition).expect("assigned").paused = true
+            }
             Effect::Resume(name) => self.client.get_mut(&name.partition).expect("assigned").paused = false,
             Effect::Write(batch) => self.written(*batch),
             Effect::WindDown(name, epoch) => self.writing_of(&name, epoch, |batch| batch.winds_down = true),
@@ -129,9 +132,14 @@ impl World {
                 self.writing_of(&name, epoch, |batch| batch.abandoned = true);
                 self.let_go(name.partition, |_| false);
             }
-            Effect::Commit(number, offsets) => self.asked_to_commit(number, offsets),
+            Effect::Commit(number, offsets, _) => self.asked_to_commit(number, offsets),
             Effect::FindStart(wanted) => {
                 self.questions.extend(wanted.into_iter().map(|(name, epoch)| Question::Start(name, epoch)));
+            }
+            Effect::FindOffset(wanted) => {
+                let questions =
+                    wanted.into_iter().map(|(name, epoch, held)| Question::Offset(name, epoch, held));
+                self.questions.extend(questions);
             }
             Effect::ReadRange(wanted) => self.questions.push(Question::Ranges(wanted)),
             Effect::Probe(stretches) => self.questions.push(Question::Probes(stretches)),
@@ -210,15 +218,21 @@ impl World {
         self.commit = Some(Asked { number, offsets, too_late: self.expired });
     }
 
-    /// The answer to a question, as things are now.
-    fn look(&mut self, question: Question) -> Input {
+    /// The answer to a question, as things are now, if there is one.
+    fn look(&mut self, question: Question) -> Option<Input> {
         let policy = self.settings.on_out_of_range;
-        match question {
+        Some(match question {
             Question::Start(partition, epoch) => {
                 let log = self.log(partition.partition);
                 let (low, high) = log.limits(policy);
                 let at = partition_start(Some(Offset(log.committed)), low, high, policy);
                 Input::Begin { partition, epoch, at }
+            }
+            Question::Offset(partition, epoch, held) => {
+                let log = self.log(partition.partition);
+                let (low, high) = log.limits(policy);
+                let at = reset_start(Some(Offset(log.committed)), held, low, high, policy)?;
+                Input::OffsetSet { partition, epoch, at }
             }
             Question::Ranges(wanted) => {
                 let ranges = wanted.into_iter().map(|(partition, epoch, position)| {
@@ -234,7 +248,7 @@ impl World {
                 });
                 Input::Probed(found.collect())
             }
-        }
+        })
     }
 
     /// Kafka takes the commit, or not, and the worker hears of it, or of something else.

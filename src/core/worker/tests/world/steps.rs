@@ -112,7 +112,7 @@ impl World {
             Step::Look(which) if !self.questions.is_empty() => {
                 let question = self.questions.swap_remove(which % self.questions.len());
                 let answer = self.look(question);
-                self.answers.push(answer);
+                self.answers.extend(answer);
             }
             Step::Hear(which) if !self.answers.is_empty() => {
                 let answer = self.answers.swap_remove(which % self.answers.len());
