@@ -60,6 +60,12 @@ impl Meaning {
     }
 }
 
+/// Whether an offset is gone because the broker has lost records that were read from it: by then there
+/// may be others at the same offsets. Only the text says so.
+pub fn is_truncation(reason: &str) -> bool {
+    reason.contains("log truncation detected") || reason.contains("No epoch found less or equal")
+}
+
 /// How a commit ended.
 pub fn commit_outcome(error: Option<RDKafkaErrorCode>) -> CommitOutcome {
     use RDKafkaErrorCode as Code;
@@ -87,6 +93,15 @@ mod tests {
         {
             assert_eq!(Meaning::of(&KafkaError::MessageConsumption(code)), Meaning::Unreadable, "{code:?}");
         }
+    }
+
+    #[test]
+    fn a_log_that_was_cut_off_is_told_from_an_offset_that_has_expired() {
+        let cut_off = "Partition log truncation detected at offset 20 (leader epoch 3): broker end offset is 12 \
+                       (offset leader epoch 3). Reset to INVALID.";
+        assert!(is_truncation(cut_off));
+        let expired = "fetch failed due to requested offset not available on the broker";
+        assert!(!is_truncation(expired));
     }
 
     #[test]

@@ -38,11 +38,14 @@ impl Worker {
         let Some(partition) = self.present(name, epoch) else { return };
         let was_held = match &partition.phase {
             Phase::Starting { .. } => false,
-            // Only an offset that somebody sets helps; a start is what a group gets that has none, and
-            // with a topic that is made anew its offsets go.
-            Phase::Held { hold: Hold::OutOfRange { .. }, .. } => return,
-            Phase::Held { .. } => true,
-            Phase::Reading | Phase::Leaping(_) | Phase::Stopping(_) | Phase::HandingOver(_) => return,
+            // Out of range, only an offset that somebody sets helps; a start is what a group gets that has
+            // none, and with a topic that is made anew its offsets go.
+            Phase::Held { hold, .. } if !matches!(hold, Hold::OutOfRange { .. }) => true,
+            Phase::Held { .. }
+            | Phase::Reading
+            | Phase::Leaping(_)
+            | Phase::Stopping(_)
+            | Phase::HandingOver(_) => return,
         };
         match at {
             // If it was held, it was repaired: an operator set its offset.
@@ -72,11 +75,11 @@ impl Worker {
     pub(super) fn offset_set(&mut self, name: &TopicPartition, epoch: Epoch, at: Begin, now: Instant) {
         let recheck_at = now + self.settings.recheck;
         let Some(partition) = self.present(name, epoch) else { return };
-        let Phase::Held { hold: Hold::OutOfRange { offset: held, .. }, .. } = &partition.phase else {
+        let Phase::Held { hold: Hold::OutOfRange { offset: missing, .. }, .. } = &partition.phase else {
             return;
         };
         match at {
-            Begin::At(offset) if offset != *held => {
+            Begin::At(offset) if offset != *missing => {
                 self.restart(name, offset, Some(offset));
                 self.effects.push(Effect::Released(name.clone()));
             }

@@ -9,7 +9,7 @@ use super::WorkerThread;
 use crate::core::worker::{Input, Standing};
 use crate::dead_letter::DeadLetters;
 use crate::kafka::rights;
-use crate::source::errors::Meaning;
+use crate::source::errors::{Meaning, is_truncation};
 use crate::store::Store;
 
 /// How long joining the group may take before it is worth mentioning.
@@ -23,7 +23,16 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
                 tracing::debug!(worker = self.place, %error, reason, "the Kafka client cannot read something");
                 self.machine.apply(Input::Unreadable, now);
             }
-            Meaning::OffsetGone => self.machine.apply(Input::OffsetGone, now),
+            Meaning::OffsetGone => {
+                if is_truncation(reason) {
+                    tracing::error!(
+                        worker = self.place,
+                        reason,
+                        "a broker has lost records that were read from it: others may have been written at their offsets"
+                    );
+                }
+                self.machine.apply(Input::OffsetGone, now);
+            }
             Meaning::Fatal => {
                 let fatal = self.client.as_ref().and_then(|client| client.consumer.client().fatal_error());
                 let why = fatal.map_or_else(|| reason.to_owned(), |(code, text)| format!("{code}: {text}"));

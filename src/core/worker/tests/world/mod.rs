@@ -123,7 +123,7 @@ impl World {
                 self.let_go(name.partition, |record| record < at.0);
             }
             Effect::Pause(name) | Effect::Stop(name) => {
-                self.client.get_mut(&name.partition).expect("assigned").paused = true
+                self.client.get_mut(&name.partition).expect("assigned").paused = true;
             }
             Effect::Resume(name) => self.client.get_mut(&name.partition).expect("assigned").paused = false,
             Effect::Write(batch) => self.written(*batch),
