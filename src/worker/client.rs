@@ -5,6 +5,10 @@
 //! neither a seek nor a resume for a reason to begin again (`rd_kafka_toppar_seek`). While the group
 //! waits for the answer to a rebalance, either call would be taken for that answer; so this waits
 //! until no rebalance is open, and nothing is in the client's queue that could be one.
+//!
+//! While the assignment counts as lost, nothing new is assigned either: the revocation is on its way,
+//! and would look like an ordinary one. But when a topic is deleted, librdkafka revokes only what it had
+//! of that. So what was to be assigned is kept until the revocation has been answered.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -35,11 +39,45 @@ pub(super) struct Client {
     moves: Moves,
 }
 
-/// Partitions that are to read on elsewhere.
+/// Partitions that are to be read from a place when the client can be told so.
 #[derive(Default)]
 struct Moves {
-    to: BTreeMap<TopicPartition, Offset>,
+    to: BTreeMap<TopicPartition, Move>,
     since: Option<Instant>,
+}
+
+/// Where to read on. A partition that is paused meanwhile is not moved before it is resumed: to assign
+/// it makes the client fetch.
+#[derive(Clone, Copy)]
+struct Move {
+    to: Offset,
+    is_paused: bool,
+}
+
+impl Moves {
+    fn begin(&mut self, partition: &TopicPartition, to: Offset) {
+        self.to.insert(partition.clone(), Move { to, is_paused: false });
+        self.since.get_or_insert_with(Instant::now);
+    }
+
+    /// Gives whether there is one that waits.
+    fn set_paused(&mut self, partition: &TopicPartition, is_paused: bool) -> bool {
+        let Some(waiting) = self.to.get_mut(partition) else { return false };
+        waiting.is_paused = is_paused;
+        if !is_paused {
+            self.since.get_or_insert_with(Instant::now);
+        }
+        true
+    }
+
+    /// Takes out all that may be done now.
+    fn take(&mut self) -> Vec<(TopicPartition, Offset)> {
+        self.since = None;
+        self.to
+            .extract_if(.., |_, waiting| !waiting.is_paused)
+            .map(|(name, waiting)| (name, waiting.to))
+            .collect()
+    }
 }
 
 impl Client {
@@ -56,7 +94,9 @@ impl Client {
     /// Begins to read partitions.
     pub(super) fn assign(&mut self, partitions: &[(TopicPartition, Offset)]) -> KafkaResult<()> {
         if self.consumer.assignment_lost() {
-            // The revocation is on its way. To assign now would make it look like an ordinary one.
+            for (name, offset) in partitions {
+                self.moves.begin(name, *offset);
+            }
             return Ok(());
         }
         let mut list = TopicPartitionList::new();
@@ -76,11 +116,14 @@ impl Client {
     }
 
     pub(super) fn pause(&mut self, partition: &TopicPartition) -> KafkaResult<()> {
-        self.moves.to.remove(partition);
+        self.moves.set_paused(partition, true);
         self.consumer.pause(&list_of([partition]))
     }
 
-    pub(super) fn resume(&self, partition: &TopicPartition) -> KafkaResult<()> {
+    pub(super) fn resume(&mut self, partition: &TopicPartition) -> KafkaResult<()> {
+        if self.moves.set_paused(partition, false) {
+            return Ok(());
+        }
         self.consumer.resume(&list_of([partition]))
     }
 
@@ -88,29 +131,31 @@ impl Client {
     /// makes the client drop what it has fetched, at once.
     pub(super) fn read_from(&mut self, partition: &TopicPartition, to: Offset) -> KafkaResult<()> {
         self.pause(partition)?;
-        self.moves.to.insert(partition.clone(), to);
-        self.moves.since.get_or_insert_with(Instant::now);
+        self.moves.begin(partition, to);
         Ok(())
     }
 
     /// Does that, if now is a time for it. `is_quiet` says that the client's queue was just empty.
     pub(super) fn move_on(&mut self, is_quiet: bool) -> KafkaResult<()> {
         let Some(since) = self.moves.since else { return Ok(()) };
-        if self.consumer.context().is_rebalancing() || (!is_quiet && since.elapsed() < QUIET_LIMIT) {
+        if self.consumer.context().is_rebalancing()
+            || self.consumer.assignment_lost()
+            || (!is_quiet && since.elapsed() < QUIET_LIMIT)
+        {
             return Ok(());
         }
-        let moves = std::mem::take(&mut self.moves).to;
-        if moves.is_empty() || self.consumer.assignment_lost() {
-            return Ok(());
-        }
-        let mut list = TopicPartitionList::new();
+        let (mut before, mut list) = (TopicPartitionList::new(), TopicPartitionList::new());
         let present = self.consumer.assignment()?;
-        for (name, to) in &moves {
+        for (name, to) in self.moves.take() {
+            list.add_partition_offset(&name.topic, name.partition, KafkaOffset::Offset(to.0))?;
             if present.find_partition(&name.topic, name.partition).is_some() {
-                list.add_partition_offset(&name.topic, name.partition, KafkaOffset::Offset(to.0))?;
+                before.add_partition(&name.topic, name.partition);
             }
         }
-        self.consumer.incremental_unassign(&list)?;
+        if list.count() == 0 {
+            return Ok(());
+        }
+        self.consumer.incremental_unassign(&before)?;
         self.consumer.incremental_assign(&list)?;
         self.consumer.resume(&list)
     }
