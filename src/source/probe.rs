@@ -10,6 +10,7 @@
 //! is made by a new one.
 
 use std::error::Error;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -41,11 +42,19 @@ pub struct Means<'a> {
     pub max_bytes: u64,
     /// Where the sign-in's tokens come from.
     pub tokens: Option<&'a TokenCache>,
+    /// Once it is true, nobody waits for what would be found any more.
+    pub ending: &'a AtomicBool,
+}
+
+impl Means<'_> {
+    fn are_void(&self) -> bool {
+        self.ending.load(Ordering::Relaxed)
+    }
 }
 
 /// Reads a stretch of a partition until it is clear whether all of it can be read.
 pub fn probe(means: Means<'_>, name: &TopicPartition, stretch: Stretch) -> Finding {
-    let look = |from| Reader::open(means, name, from);
+    let look = |from| if means.are_void() { None } else { Reader::open(means, name, from) };
     let Some(reader) = look(stretch.from) else { return Finding::Unknown };
     let mut at = stretch.from;
     loop {
@@ -127,8 +136,9 @@ fn end_of(trouble: &Trouble, at: Offset, end: Offset, met: impl Fn(Offset) -> Me
 }
 
 /// A consumer that reads one partition from one place.
-struct Reader {
+struct Reader<'a> {
     consumer: BaseConsumer<Listener>,
+    means: Means<'a>,
 }
 
 /// Keeps what the client says about its last error: only there is more than a code.
@@ -162,9 +172,9 @@ impl ClientContext for Listener {
 
 impl ConsumerContext for Listener {}
 
-impl Reader {
-    fn open(means: Means<'_>, name: &TopicPartition, from: Offset) -> Option<Self> {
-        let Means { kafka, max_bytes, tokens } = means;
+impl<'a> Reader<'a> {
+    fn open(means: Means<'a>, name: &TopicPartition, from: Offset) -> Option<Self> {
+        let Means { kafka, max_bytes, tokens, .. } = means;
         let context = Listener { base: Context::new("probe", tokens.cloned()), last_error: Mutex::default() };
         let opened = consumer::for_probing(kafka, max_bytes, context)
             .map_err(|error| error.to_string())
@@ -176,7 +186,7 @@ impl Reader {
                 Ok(consumer)
             });
         match opened {
-            Ok(consumer) => Some(Self { consumer }),
+            Ok(consumer) => Some(Self { consumer, means }),
             Err(error) => {
                 tracing::warn!(partition = %name, error, "a place cannot be probed");
                 None
@@ -186,7 +196,7 @@ impl Reader {
 
     fn next(&self) -> Met {
         let begun = Instant::now();
-        while begun.elapsed() < TIME_LIMIT {
+        while begun.elapsed() < TIME_LIMIT && !self.means.are_void() {
             match self.consumer.poll(Duration::from_millis(100)) {
                 None => {}
                 Some(Ok(record)) => return Met::Record(Offset(record.offset())),
@@ -206,6 +216,9 @@ impl Reader {
     }
 
     fn end(&self, name: &TopicPartition) -> Option<Offset> {
+        if self.means.are_void() {
+            return None;
+        }
         limits(&self.consumer, name).ok().map(|(_, high)| high)
     }
 }

@@ -5,6 +5,10 @@
 //! neither a seek nor a resume for a reason to begin again (`rd_kafka_toppar_seek`). While the group
 //! waits for the answer to a rebalance, either call would be taken for that answer; so this waits
 //! until no rebalance is open, and nothing is in the client's queue that could be one.
+//!
+//! While the assignment counts as lost, nothing new is assigned either: the revocation is on its way,
+//! and would look like an ordinary one. But when a topic is deleted, librdkafka revokes only what it had
+//! of that. So what was to be assigned is kept until the revocation has been answered.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -35,7 +39,7 @@ pub(super) struct Client {
     moves: Moves,
 }
 
-/// Partitions that are to read on elsewhere.
+/// Partitions that are to be read from a place when the client can be told so.
 #[derive(Debug, Default)]
 struct Moves {
     to: BTreeMap<TopicPartition, Move>,
@@ -77,7 +81,9 @@ impl Client {
     /// Begins to read partitions.
     pub(super) fn assign(&mut self, partitions: &[(TopicPartition, Offset)]) -> KafkaResult<()> {
         if self.consumer.assignment_lost() {
-            // The revocation is on its way. To assign now would make it look like an ordinary one.
+            for (name, offset) in partitions {
+                self.moves.begin(name, *offset, Instant::now());
+            }
             return Ok(());
         }
         let mut list = TopicPartitionList::new();
@@ -129,25 +135,30 @@ impl Client {
     /// Does that, if now is a time for it. `is_quiet` says that the client's queue was just empty.
     pub(super) fn move_on(&mut self, is_quiet: bool) -> KafkaResult<()> {
         let Some(since) = self.moves.since else { return Ok(()) };
-        if self.consumer.context().is_rebalancing() || (!is_quiet && since.elapsed() < QUIET_LIMIT) {
+        if self.consumer.context().is_rebalancing()
+            || self.consumer.assignment_lost()
+            || (!is_quiet && since.elapsed() < QUIET_LIMIT)
+        {
             return Ok(());
         }
         let moves = std::mem::take(&mut self.moves).to;
-        if moves.is_empty() || self.consumer.assignment_lost() {
+        if moves.is_empty() {
             return Ok(());
         }
-        let (mut list, mut hungry) = (TopicPartitionList::new(), TopicPartitionList::new());
+        let mut before = TopicPartitionList::new();
+        let (mut list, mut hungry, mut full) = (before.clone(), before.clone(), before.clone());
         let present = self.consumer.assignment()?;
         for (name, Move { to, paused }) in &moves {
+            list.add_partition_offset(&name.topic, name.partition, KafkaOffset::Offset(to.0))?;
             if present.find_partition(&name.topic, name.partition).is_some() {
-                list.add_partition_offset(&name.topic, name.partition, KafkaOffset::Offset(to.0))?;
-                if !paused {
-                    hungry.add_partition(&name.topic, name.partition);
-                }
+                before.add_partition(&name.topic, name.partition);
             }
+            let after = if *paused { &mut full } else { &mut hungry };
+            after.add_partition(&name.topic, name.partition);
         }
-        self.consumer.incremental_unassign(&list)?;
+        self.consumer.incremental_unassign(&before)?;
         self.consumer.incremental_assign(&list)?;
+        self.consumer.pause(&full)?;
         self.consumer.resume(&hungry)
     }
 

@@ -12,6 +12,8 @@ mod jobs;
 mod ownership;
 mod pool;
 mod settings;
+#[cfg(test)]
+mod tests;
 mod thread;
 
 pub use self::ownership::Ownership;

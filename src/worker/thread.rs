@@ -1,5 +1,6 @@
 //! The loop of one worker: poll, apply, perform.
 
+mod taking;
 mod trouble;
 
 use std::collections::HashMap;
@@ -9,33 +10,23 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaResult;
-use rdkafka::message::Message;
 
 use super::client::Client;
 use super::commits::Commits;
 use super::inbox::Outside;
 use super::jobs::{Job, Jobs};
 use super::pool::{Broken, Pulse, Shared};
-use crate::core::kafka::{Epoch, Offset, TopicPartition};
-use crate::core::records::RawRecord;
+use crate::core::kafka::{Epoch, TopicPartition};
 use crate::core::worker::{Appetite, Batch, Effect, Input, Worker};
 use crate::dead_letter::DeadLetters;
 use crate::kafka::Contact;
 use crate::observe::metrics::Metrics;
 use crate::sink::{Backoff, Sink, Stop};
+use crate::source::consumer;
 use crate::source::context::Notice;
 use crate::source::statistics::Statistics;
-use crate::source::{consumer, headers};
 use crate::store::Store;
-
-/// The most records taken from the client before other things are looked at.
-const BURST: usize = 256;
-
-/// How often the client may say "nothing" before its queue counts as empty: it also says so after
-/// something that was no record.
-const EMPTY_POLLS: usize = 2;
 
 /// One worker.
 pub(super) struct WorkerThread<S, D> {
@@ -48,7 +39,7 @@ pub(super) struct WorkerThread<S, D> {
     client: Option<Client>,
     reconnect: Backoff,
     reconnect_at: Option<Instant>,
-    batches: HashMap<(TopicPartition, Epoch), Stop>,
+    in_flight: HashMap<(TopicPartition, Epoch), Stop>,
     statistics: Statistics,
     owned: Vec<TopicPartition>,
     /// Since when the client is no member of the group.
@@ -77,7 +68,7 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
             client: None,
             reconnect: Backoff::new(Duration::from_secs(1), Duration::from_secs(30)),
             reconnect_at: None,
-            batches: HashMap::new(),
+            in_flight: HashMap::new(),
             statistics: Statistics::default(),
             owned: Vec::new(),
             joining_since: None,
@@ -106,7 +97,7 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
             self.pulse.beat();
             self.keep_a_client(outside);
             while let Ok(input) = inbox.try_recv() {
-                self.machine.apply(input, Instant::now());
+                self.hear(input);
             }
             self.perform(outside);
             let appetite = self.machine.appetite(Instant::now());
@@ -130,6 +121,13 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
             client.close();
         }
         self.shared.ownership.set(self.number, Vec::new());
+    }
+
+    fn hear(&mut self, input: Input) {
+        if let Input::Ended { partition, epoch } = &input {
+            self.in_flight.remove(&(partition.clone(), *epoch));
+        }
+        self.machine.apply(input, Instant::now());
     }
 
     fn keep_a_client(&mut self, outside: &Outside) {
@@ -187,67 +185,6 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
         )
         .map_err(|error| error.to_string())?;
         Ok(Client::new(consumer, jobs, commits))
-    }
-
-    /// Takes records and notices from the client. Gives whether there may be more at once.
-    fn poll(&mut self) -> bool {
-        let Some(client) = &self.client else { return false };
-        let consumer = Arc::clone(&client.consumer);
-        let (mut taken, mut empty) = (0, 0);
-        let mut run: Option<(TopicPartition, u64)> = None;
-        let now = Instant::now();
-        while taken < BURST && empty < EMPTY_POLLS {
-            match consumer.poll(Duration::ZERO) {
-                None => empty += 1,
-                Some(Ok(record)) => {
-                    taken += 1;
-                    self.count_consumed(&mut run, record.topic(), record.partition());
-                    let headers = record.headers().map(headers::all).unwrap_or_default();
-                    let raw = RawRecord {
-                        offset: Offset(record.offset()),
-                        timestamp_millis: record.timestamp().to_millis().filter(|millis| *millis >= 0),
-                        key: record.key(),
-                        value: record.payload(),
-                        headers: &headers,
-                    };
-                    self.delivered_bytes +=
-                        (raw.key.map_or(0, <[u8]>::len) + raw.value.map_or(0, <[u8]>::len)) as u64;
-                    if !self.machine.take(record.topic(), record.partition(), &raw, now) {
-                        break;
-                    }
-                }
-                Some(Err(error)) => {
-                    taken += 1;
-                    let reason = consumer.context().last_error();
-                    self.client_error(&error, &reason);
-                    if self.client.is_none() {
-                        break;
-                    }
-                }
-            }
-        }
-        self.flush_consumed(run);
-        for notice in consumer.context().take_notices() {
-            self.notice(notice);
-        }
-        taken > 0
-    }
-
-    fn count_consumed(&self, run: &mut Option<(TopicPartition, u64)>, topic: &str, partition: i32) {
-        match run {
-            Some((name, count)) if name.partition == partition && *name.topic == *topic => *count += 1,
-            _ => {
-                let before = run.replace((TopicPartition::new(topic, partition), 1));
-                self.flush_consumed(before);
-            }
-        }
-    }
-
-    fn flush_consumed(&self, run: Option<(TopicPartition, u64)>) {
-        if let Some((name, count)) = run {
-            let labels = [name.topic.as_ref(), &name.partition.to_string()];
-            self.shared.metrics.events_consumed.with_label_values(&labels).inc_by(count);
-        }
     }
 
     /// Says no more about partitions that this worker has given up, unless another of the process has
@@ -334,7 +271,12 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
     }
 
     fn perform(&mut self, outside: &Outside) {
-        for effect in self.machine.effects(Instant::now()) {
+        let effects = self.machine.effects(Instant::now());
+        if let Some(client) = self.client.as_mut().filter(|_| !effects.is_empty()) {
+            let owned = self.machine.standing().map(|standing| (standing.partition, standing.epoch));
+            client.jobs.tell_owned(owned.collect());
+        }
+        for effect in effects {
             self.perform_one(effect, outside);
         }
     }
@@ -343,12 +285,12 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
         match effect {
             Effect::Write(batch) => self.write(*batch, outside),
             Effect::WindDown(name, epoch) => {
-                if let Some(batch) = self.batches.get(&(name, epoch)) {
+                if let Some(batch) = self.in_flight.get(&(name, epoch)) {
                     batch.wind_down();
                 }
             }
             Effect::Abandon(name, epoch) => {
-                if let Some(batch) = self.batches.remove(&(name, epoch)) {
+                if let Some(batch) = self.in_flight.remove(&(name, epoch)) {
                     batch.abandon();
                 }
             }
@@ -357,10 +299,7 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
                     client.commits.ask(number, offsets, known);
                 }
             }
-            Effect::FindStart(wanted) => {
-                let owned = self.machine.standing().map(|standing| standing.partition).collect();
-                self.ask(Job::Starts(wanted, owned));
-            }
+            Effect::FindStart(wanted) => self.ask(Job::Starts(wanted)),
             Effect::FindOffset(wanted) => self.ask(Job::Offsets(wanted)),
             Effect::ReadRange(wanted) => self.ask(Job::Ranges(wanted)),
             Effect::Probe(stretches) => self.ask(Job::Probes(stretches)),
@@ -372,7 +311,6 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
             Effect::Unassign(partitions) => {
                 self.must_do("unassign", |client| client.unassign(&partitions));
                 self.forget(&partitions);
-                self.batches.retain(|(name, _), _| !partitions.contains(name));
                 self.tell_owned();
             }
             // A partition that is not paused is full, and takes nothing; one that is not resumed is
@@ -402,7 +340,7 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
     fn write(&mut self, batch: Batch, outside: &Outside) {
         let (name, epoch) = (batch.partition.clone(), batch.epoch);
         let stop = Stop::default();
-        self.batches.insert((name.clone(), epoch), stop.clone());
+        self.in_flight.insert((name.clone(), epoch), stop.clone());
         let latest = self.statistics.partitions.get(&name).and_then(|statistics| statistics.end);
         let (sink, progress) = (Arc::clone(&self.shared.sink), self.shared.progress.clone());
         let outside = outside.clone();

@@ -242,3 +242,17 @@ fn what_was_read_before_it_expired_is_stored_before_the_partition_is_held_or_goe
         }
     }
 }
+
+/// Nobody can tell the limits of the partition that is no more.
+#[test]
+fn a_topic_that_is_made_anew_with_fewer_partitions_while_it_is_read_holds_those_there_are() {
+    let stage = stage();
+    send(&stage, 0..10);
+    let service = stage.service(&[("kafka", "on_out_of_range = \"pause\""), ("kafka", "workers = 1")]);
+    wait_for_commits(&stage, &service, &[(0, 10), (1, 10)]);
+    stage.cluster.delete_topic(&stage.topic);
+    stage.cluster.create_topic(&stage.topic, 1, &[]);
+    stage.send(&[Record::new(event(0, 100)).to(0)]);
+    wait_for_hold(&service, "out_of_range", &stage.topic, 0);
+    assert_eq!(ids(&stage.documents()), expected(0..10, 0..10));
+}
