@@ -1,28 +1,23 @@
 //! What time has made due: micro-batches, commits, second looks, the end of a hand-over.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Instant;
 
-use super::Worker;
 use super::io::{Effect, Stretch};
 use super::partition::{Hold, Leap, Partition, Phase};
-use crate::core::kafka::TopicPartition;
+use super::{Worker, each};
 use crate::core::settled::Policy;
 
 impl Worker {
     /// A start that cannot be found for long holds its partition, for everybody to see.
     pub(super) fn mention_slow_starts(&mut self, now: Instant) {
         let settings = &self.settings;
-        for (topic, partitions) in &mut self.topics {
-            for (number, partition) in partitions {
-                let Phase::Starting { since } = partition.phase else { continue };
-                if now >= since + settings.start_timeout {
-                    let recheck_at = now + settings.recheck_unknown_start;
-                    partition.phase = Phase::Held { hold: Hold::UnknownStart, recheck_at };
-                    let name = TopicPartition { topic: Arc::clone(topic), partition: *number };
-                    self.effects.push(Effect::Held(name, Hold::UnknownStart));
-                }
+        for partition in each(&mut self.topics) {
+            let Phase::Starting { since } = partition.phase else { continue };
+            if now >= since + settings.start_timeout {
+                let recheck_at = now + settings.recheck_unknown_start;
+                partition.phase = Phase::Held { hold: Hold::UnknownStart, recheck_at };
+                self.effects.push(Effect::Held(partition.name.clone(), Hold::UnknownStart));
             }
         }
     }
@@ -30,13 +25,10 @@ impl Worker {
     /// Gives partitions to the client whose start has become known.
     pub(super) fn assign_found(&mut self) {
         let mut found = Vec::new();
-        for (topic, partitions) in &mut self.topics {
-            for (number, partition) in partitions {
-                if !partition.told && matches!(partition.phase, Phase::Reading) {
-                    partition.told = true;
-                    let name = TopicPartition { topic: Arc::clone(topic), partition: *number };
-                    found.push((name, partition.ledger.position()));
-                }
+        for partition in each(&mut self.topics) {
+            if !partition.told && matches!(partition.phase, Phase::Reading) {
+                partition.told = true;
+                found.push((partition.name.clone(), partition.ledger.position()));
             }
         }
         if !found.is_empty() {
@@ -45,16 +37,11 @@ impl Worker {
     }
 
     pub(super) fn cut_batches(&mut self, now: Instant) {
-        let mut batches = Vec::new();
-        for (topic, partitions) in &mut self.topics {
-            for (number, partition) in partitions {
-                let name = || TopicPartition { topic: Arc::clone(topic), partition: *number };
-                if let Some(batch) = partition.cut(now, &self.settings, name) {
-                    batches.push(Effect::Write(Box::new(batch)));
-                }
+        for partition in each(&mut self.topics) {
+            if let Some(batch) = partition.cut(now, &self.settings) {
+                self.effects.push(Effect::Write(Box::new(batch)));
             }
         }
-        self.effects.extend(batches);
     }
 
     /// Holds partitions, or lets them read on elsewhere, once nothing of what they read is left to be
@@ -98,30 +85,28 @@ impl Worker {
         let mut starts = Vec::new();
         let mut set = Vec::new();
         let mut probes = Vec::new();
-        for (topic, partitions) in &mut self.topics {
-            for (number, partition) in partitions {
-                // What is still to be stored and committed comes first: an offset that is read while
-                // a commit is on its way may be out of date.
-                let at_rest = partition.is_at_rest();
-                let Phase::Held { hold, recheck_at } = &mut partition.phase else { continue };
-                if now < *recheck_at {
-                    continue;
-                }
-                let name = TopicPartition { topic: Arc::clone(topic), partition: *number };
-                match hold {
-                    // A probe can take longer than the time until the next look.
-                    Hold::Corrupt { .. } if partition.is_probed => {}
-                    Hold::Corrupt { at } => {
-                        partition.is_probed = true;
-                        probes.push((name, partition.epoch, Stretch { from: *at, to: *at }));
-                    }
-                    Hold::OutOfRange { offset, .. } if at_rest => set.push((name, partition.epoch, *offset)),
-                    _ if at_rest => starts.push((name, partition.epoch)),
-                    _ => continue,
-                }
-                let unknown = matches!(hold, Hold::UnknownStart);
-                *recheck_at = now + if unknown { settings.recheck_unknown_start } else { settings.recheck };
+        for partition in each(&mut self.topics) {
+            // What is still to be stored and committed comes first: an offset that is read while
+            // a commit is on its way may be out of date.
+            let at_rest = partition.is_at_rest();
+            let Phase::Held { hold, recheck_at } = &mut partition.phase else { continue };
+            if now < *recheck_at {
+                continue;
             }
+            let name = partition.name.clone();
+            match hold {
+                // A probe can take longer than the time until the next look.
+                Hold::Corrupt { .. } if partition.is_probed => {}
+                Hold::Corrupt { at } => {
+                    partition.is_probed = true;
+                    probes.push((name, partition.epoch, Stretch { from: *at, to: *at }));
+                }
+                Hold::OutOfRange { offset, .. } if at_rest => set.push((name, partition.epoch, *offset)),
+                _ if at_rest => starts.push((name, partition.epoch)),
+                _ => continue,
+            }
+            let unknown = matches!(hold, Hold::UnknownStart);
+            *recheck_at = now + if unknown { settings.recheck_unknown_start } else { settings.recheck };
         }
         if !starts.is_empty() {
             self.effects.push(Effect::FindStart(starts));
@@ -136,14 +121,11 @@ impl Worker {
 
     pub(super) fn probe_doubts(&mut self, now: Instant) {
         let mut wanted = Vec::new();
-        for (topic, partitions) in &mut self.topics {
-            for (number, partition) in partitions {
-                let name = || TopicPartition { topic: Arc::clone(topic), partition: *number };
-                if matches!(partition.phase, Phase::Reading)
-                    && let Some(stretch) = partition.probe_now(now)
-                {
-                    wanted.push((name(), partition.epoch, stretch));
-                }
+        for partition in each(&mut self.topics) {
+            if matches!(partition.phase, Phase::Reading)
+                && let Some(stretch) = partition.probe_now(now)
+            {
+                wanted.push((partition.name.clone(), partition.epoch, stretch));
             }
         }
         if !wanted.is_empty() {
@@ -154,18 +136,13 @@ impl Worker {
     /// Abandons what is still in flight when the time of a partition that was asked back is over, and
     /// gives up its commit a little later.
     pub(super) fn end_hand_over_in_time(&mut self, now: Instant) {
-        let mut abandoned = Vec::new();
-        for (topic, partitions) in &mut self.topics {
-            for (number, partition) in partitions {
-                let Phase::HandingOver(limits) = partition.phase else { continue };
-                if now >= limits.write_until && partition.in_flight.take().is_some() {
-                    let name = TopicPartition { topic: Arc::clone(topic), partition: *number };
-                    abandoned.push(Effect::Abandon(name, partition.epoch));
-                }
-                partition.commit_refused |= now >= limits.commit_until;
+        for partition in each(&mut self.topics) {
+            let Phase::HandingOver(limits) = partition.phase else { continue };
+            if now >= limits.write_until && partition.in_flight.take().is_some() {
+                self.effects.push(Effect::Abandon(partition.name.clone(), partition.epoch));
             }
+            partition.commit_refused |= now >= limits.commit_until;
         }
-        self.effects.extend(abandoned);
     }
 
     pub(super) fn commit(&mut self, now: Instant) {

@@ -57,12 +57,14 @@ use super::budget::Budget;
 use super::kafka::{Epoch, TopicPartition};
 use super::records::RawRecord;
 
+type Topics = BTreeMap<Arc<str>, BTreeMap<i32, Partition>>;
+
 /// One member of the consumer group.
 #[derive(Debug)]
 pub struct Worker {
     settings: Settings,
     budget: Budget,
-    topics: BTreeMap<Arc<str>, BTreeMap<i32, Partition>>,
+    topics: Topics,
     next_epoch: u64,
     commits: Commits,
     /// What the group wants back. It is answered once all of it is handed over.
@@ -143,19 +145,14 @@ impl Worker {
     /// because pausing it throws away what the client has prefetched; only then is it paused.
     pub fn appetite(&mut self, now: Instant) -> Appetite {
         let mut appetite = Appetite::Hungry;
-        let mut effects = Vec::new();
-        for (topic, partitions) in &mut self.topics {
-            for (number, partition) in partitions {
-                let name = || TopicPartition { topic: Arc::clone(topic), partition: *number };
-                match partition.appetite(now, &self.settings) {
-                    partition::Appetite::Hungry => {}
-                    partition::Appetite::Wait(until) => appetite = appetite.and_wait(until),
-                    partition::Appetite::Pause => effects.push(Effect::Pause(name())),
-                    partition::Appetite::Resume => effects.push(Effect::Resume(name())),
-                }
+        for partition in each(&mut self.topics) {
+            match partition.appetite(now, &self.settings) {
+                partition::Appetite::Hungry => {}
+                partition::Appetite::Wait(until) => appetite = appetite.and_wait(until),
+                partition::Appetite::Pause => self.effects.push(Effect::Pause(partition.name.clone())),
+                partition::Appetite::Resume => self.effects.push(Effect::Resume(partition.name.clone())),
             }
         }
-        self.effects.extend(effects);
         appetite
     }
 
@@ -184,14 +181,16 @@ impl Worker {
     }
 }
 
+/// All partitions, to be changed. It takes the map alone: effects are given out meanwhile.
+fn each(topics: &mut Topics) -> impl Iterator<Item = &mut Partition> {
+    topics.values_mut().flat_map(BTreeMap::values_mut)
+}
+
 // Finding partitions.
 impl Worker {
     fn partitions(&self) -> impl Iterator<Item = (TopicPartition, &Partition)> {
-        self.topics.iter().flat_map(|(topic, partitions)| {
-            partitions.iter().map(|(number, partition)| {
-                (TopicPartition { topic: Arc::clone(topic), partition: *number }, partition)
-            })
-        })
+        let partitions = self.topics.values().flat_map(BTreeMap::values);
+        partitions.map(|partition| (partition.name.clone(), partition))
     }
 
     fn reading(&self) -> impl Iterator<Item = (TopicPartition, &Partition)> {

@@ -165,7 +165,7 @@ pub(super) struct Partition {
     filling: Records,
     charge: Charge,
     opened_at: Option<Instant>,
-    name: TopicPartition,
+    pub(super) name: TopicPartition,
     budget: Budget,
     /// The largest record of late: what the next one may need.
     largest: usize,
@@ -300,12 +300,7 @@ impl Partition {
     }
 
     /// Cuts a micro-batch if one is due and none is in flight.
-    pub(super) fn cut(
-        &mut self,
-        now: Instant,
-        settings: &Settings,
-        name: impl FnOnce() -> TopicPartition,
-    ) -> Option<Batch> {
+    pub(super) fn cut(&mut self, now: Instant, settings: &Settings) -> Option<Batch> {
         let opened_at = self.opened_at?;
         let due = match self.phase {
             Phase::Reading => now >= opened_at + settings.interval || self.is_full(settings),
@@ -322,7 +317,7 @@ impl Partition {
         self.in_flight = records.range().map(|(_, last)| last);
         // One large record is no reason to expect only such for ever.
         self.largest = (self.largest / 2).max(std::mem::take(&mut self.largest_filling));
-        Some(Batch { partition: name(), epoch: self.epoch, records, opened_at, charge })
+        Some(Batch { partition: self.name.clone(), epoch: self.epoch, records, opened_at, charge })
     }
 
     /// The batch in flight is over. Gives whether all of its records have ended; if not, whoever

@@ -94,9 +94,9 @@ impl OutOfRangePolicy {
     /// are other records, and none of them counts as read.
     pub fn apply_anew(self, offset: Offset, low: Offset, high: Offset) -> Begin {
         match self {
-            Self::Hold => Begin::Hold(Hold::OutOfRange { offset, low, high }),
-            Self::Earliest => Begin::Jump { to: low, lost: 0 },
-            Self::Latest => Begin::Jump { to: high, lost: u64::try_from(high.0 - low.0).unwrap_or(0) },
+            Self::Hold => self.apply(offset, low, high),
+            // As if nothing of it had been read.
+            Self::Earliest | Self::Latest => self.apply(low, low, high),
         }
     }
 }

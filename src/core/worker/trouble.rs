@@ -1,13 +1,12 @@
 //! Records that cannot be read and offsets that do not exist. The Kafka client reports both without
 //! saying where, so the place has to be found before anything may be committed past it.
 
-use std::collections::BTreeMap;
 use std::time::Instant;
 
-use super::Worker;
 use super::io::{Begin, Effect, Finding, Probed, Range};
 use super::partition::{Hold, Leap, Phase};
 use super::settings::Settings;
+use super::{Worker, each};
 use crate::core::kafka::{Epoch, Offset, TopicPartition};
 use crate::core::settled::Policy;
 
@@ -27,7 +26,7 @@ impl Worker {
     /// The client has met something unreadable in one of the partitions, and may go on anywhere. Until
     /// it is known in which, no commit may pass the place where each of them stands.
     pub(super) fn unreadable(&mut self, now: Instant) {
-        for partition in self.topics.values_mut().flat_map(BTreeMap::values_mut) {
+        for partition in each(&mut self.topics) {
             if matches!(partition.phase, Phase::Reading) {
                 partition.doubts(now);
             }
@@ -85,7 +84,7 @@ impl Worker {
     /// A topic is missing, perhaps one of ours. Kafka deletes a group's offsets with the topic, so it is
     /// asked for them: by committing them once more.
     pub(super) fn topic_missing(&mut self) {
-        for partition in self.topics.values_mut().flat_map(BTreeMap::values_mut) {
+        for partition in each(&mut self.topics) {
             if matches!(partition.phase, Phase::Reading) && partition.committed.is_some() {
                 partition.is_to_be_confirmed = true;
             }

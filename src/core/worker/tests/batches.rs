@@ -76,12 +76,7 @@ fn records_of_a_batch_whose_writer_broke_down_are_read_again() {
 
 #[test]
 fn a_worker_with_nothing_to_do_sleeps() {
-    let mut bench = Bench::reading(settings());
-    bench.take(0, [10]);
-    let batch = bench.batch(100);
-    bench.settle(&batch, [10]);
-    bench.end(&batch);
-    assert_eq!(commits(&bench.after(0)), [(0, 11)]);
+    let mut bench = Bench::committing();
     let sleep = |bench: &Bench| bench.worker.wake_at(bench.now).duration_since(bench.now);
     assert_eq!(sleep(&bench), settings().longest_sleep, "while a commit is on its way");
     bench.answer(0, 11, CommitOutcome::Kept);

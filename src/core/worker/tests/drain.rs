@@ -61,12 +61,7 @@ fn what_is_in_flight_ends_and_is_committed_first() {
 
 #[test]
 fn a_commit_on_its_way_is_waited_for() {
-    let mut bench = Bench::reading(settings());
-    bench.take(0, [10]);
-    let batch = bench.batch(100);
-    bench.settle(&batch, [10]);
-    bench.end(&batch);
-    assert_eq!(commits(&bench.after(0)), [(0, 11)]);
+    let mut bench = Bench::committing();
     assert!(!is_drained(&drain(&mut bench)));
     bench.answer(0, 11, CommitOutcome::Kept);
     assert!(is_drained(&bench.after(0)));

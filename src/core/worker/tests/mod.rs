@@ -52,6 +52,17 @@ impl Bench {
         bench
     }
 
+    /// The same; offset 10 is stored, and the commit of 11 on its way.
+    fn committing() -> Self {
+        let mut bench = Self::reading(settings());
+        bench.take(0, [10]);
+        let batch = bench.batch(100);
+        bench.settle(&batch, [10]);
+        bench.end(&batch);
+        assert_eq!(commits(&bench.after(0)), [(0, 11)]);
+        bench
+    }
+
     fn assign(&mut self, starts: &[(i32, i64)]) {
         let numbers: Vec<_> = starts.iter().map(|(number, _)| *number).collect();
         for ((partition, epoch), (_, offset)) in self.give(&numbers).into_iter().zip(starts) {
