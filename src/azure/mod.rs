@@ -14,7 +14,7 @@ pub use causes::with_causes;
 pub use credential::{CredentialError, Environment, Identity, credential, uncached};
 pub use key::{AccountKey, KeyError};
 pub use sign_in::{CosmosSignIn, SignInError};
-pub use token::{CredentialSource, NoToken, Timing, Token, TokenCache, TokenSource, TokenState};
+pub use token::{CredentialSource, NoToken, Timing, Token, TokenCache, TokenSource, TokenState, claims};
 
 /// The environment of this process, as [`Environment`] wants it.
 pub fn process_environment(name: &str) -> Option<String> {

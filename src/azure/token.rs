@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use azure_core::base64;
 use azure_core::credentials::{AccessToken, Secret, TokenCredential};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -61,7 +62,7 @@ impl Token {
     /// Reads the principal and the expiry out of the token, if it is a JSON web token; the expiry is
     /// the earlier of that one and the answer's.
     fn new(token: &AccessToken, now: Instant, wall: SystemTime) -> Self {
-        let claims = claims(token.token.secret()).unwrap_or_default();
+        let claims: Value = claims(token.token.secret()).unwrap_or_default();
         let answered = SystemTime::from(token.expires_on);
         let expires = claims["exp"]
             .as_u64()
@@ -80,8 +81,8 @@ impl Token {
     }
 }
 
-/// The second part of a JSON web token. Nothing is verified: the broker does that.
-fn claims(token: &str) -> Option<Value> {
+/// The second part of a JSON web token. Nothing is verified: whoever it is shown to does that.
+pub fn claims<T: DeserializeOwned>(token: &str) -> Option<T> {
     let body = token.split('.').nth(1)?;
     serde_json::from_slice(&base64::decode_url_safe(body).ok()?).ok()
 }

@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::Deserialize;
 
 use super::key::Unauthorized;
+use crate::azure;
 
 /// For whom a token of Cosmos DB is meant.
 const AUDIENCE: &str = "https://cosmos.azure.com";
@@ -44,7 +45,7 @@ impl Tokens {
                 shown.push(token.to_owned());
             }
         }
-        let Some(claims) = claims(token) else { return refused("it is no JSON web token") };
+        let Some(claims) = azure::claims::<Claims>(token) else { return refused("it is no JSON web token") };
         if claims.aud.trim_end_matches('/') != AUDIENCE {
             return refused("it is meant for another audience");
         }
@@ -58,11 +59,6 @@ impl Tokens {
     pub(super) fn shown(&self) -> Vec<String> {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
-}
-
-fn claims(token: &str) -> Option<Claims> {
-    let body = token.split('.').nth(1)?;
-    serde_json::from_slice(&azure_core::base64::decode_url_safe(body).ok()?).ok()
 }
 
 #[cfg(test)]
