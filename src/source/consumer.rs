@@ -11,6 +11,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 
@@ -90,19 +91,13 @@ pub fn subscribe(
 ) -> Result<WorkerConsumer, ConsumerError> {
     contact.begins();
     let purpose = format!("worker-{worker}");
-    let queue = queue_bytes(max_bytes, kafka.workers);
-    let fetch = fetch_bytes(max_bytes, kafka.workers).to_string();
     let mut config = kafka::consumer(kafka, &purpose)?;
+    let (queue, fetch) = (queue_bytes(max_bytes, kafka.workers), fetch_bytes(max_bytes, kafka.workers));
+    limit(&mut config, max_bytes, queue, fetch);
     config
         .set("max.poll.interval.ms", rebalance_timeout(hand_over).as_millis().to_string())
         .set("statistics.interval.ms", statistics::INTERVAL_MILLIS.to_string())
-        .set("receive.message.max.bytes", unpacked_limit(max_bytes).to_string())
-        .set("queued.max.messages.kbytes", (queue >> 10).to_string())
         .set("queued.min.messages", "20000")
-        .set("fetch.max.bytes", &fetch)
-        .set("fetch.message.max.bytes", &fetch)
-        // librdkafka wants fetch.max.bytes to be no smaller than this, which means producers.
-        .set("message.max.bytes", "1000")
         // How soon a client looks again whether its full queue has room; a second would be the default.
         .set("fetch.queue.backoff.ms", "10");
     let context = WorkerContext::new(Context::new(purpose, tokens).reporting_to(contact));
@@ -112,6 +107,17 @@ pub fn subscribe(
     Ok(consumer)
 }
 
+/// Limits what a consumer holds, in bytes: ahead of its reader, and of one answer of a broker.
+fn limit(config: &mut ClientConfig, max_bytes: u64, queue: u64, fetch: u64) {
+    config
+        .set("receive.message.max.bytes", unpacked_limit(max_bytes).to_string())
+        .set("queued.max.messages.kbytes", (queue >> 10).to_string())
+        .set("fetch.max.bytes", fetch.to_string())
+        .set("fetch.message.max.bytes", fetch.to_string())
+        // librdkafka wants fetch.max.bytes to be no smaller than this, which means producers.
+        .set("message.max.bytes", "1000");
+}
+
 /// Makes a consumer that looks at one place of one partition, to see whether it can be read.
 pub fn for_probing<C: ConsumerContext>(
     kafka: &Kafka,
@@ -119,15 +125,9 @@ pub fn for_probing<C: ConsumerContext>(
     context: C,
 ) -> Result<BaseConsumer<C>, ConsumerError> {
     let mut config = kafka::consumer(kafka, "probe")?;
-    config
-        .set("enable.partition.eof", "true")
-        .set("fetch.wait.max.ms", "50")
-        // What a worker cannot unpack, a probe must not find readable.
-        .set("receive.message.max.bytes", unpacked_limit(max_bytes).to_string())
-        .set("queued.max.messages.kbytes", (SMALLEST_QUEUE >> 10).to_string())
-        .set("fetch.max.bytes", SMALLEST_QUEUE.to_string())
-        .set("message.max.bytes", "1000")
-        .set("fetch.message.max.bytes", SMALLEST_QUEUE.to_string());
+    // What a worker cannot unpack, a probe must not find readable.
+    limit(&mut config, max_bytes, SMALLEST_QUEUE, SMALLEST_QUEUE);
+    config.set("enable.partition.eof", "true").set("fetch.wait.max.ms", "50");
     Ok(config.create_with_context(context)?)
 }
 

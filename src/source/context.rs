@@ -14,6 +14,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::RDKafkaRespErr;
 
+use super::lists;
 use super::statistics::Statistics;
 use crate::core::kafka::TopicPartition;
 use crate::kafka::Context;
@@ -135,7 +136,7 @@ impl ConsumerContext for WorkerContext {
             return;
         }
         *lock(&self.open) = Some(rebalance);
-        let partitions = names(list);
+        let partitions = lists::names(list);
         self.note(if gives {
             Notice::Assigned(partitions)
         } else {
@@ -172,9 +173,4 @@ pub fn assigned_of(
         }
     }
     Ok(list)
-}
-
-/// The partitions of a list.
-pub fn names(list: &TopicPartitionList) -> Vec<TopicPartition> {
-    list.elements().iter().map(|element| TopicPartition::new(element.topic(), element.partition())).collect()
 }

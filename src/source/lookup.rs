@@ -10,6 +10,7 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
+use super::lists;
 use crate::config::Kafka;
 use crate::core::kafka::{Epoch, Offset, TopicPartition};
 use crate::core::start::{FirstStart, TopicStart, partition_start, refused_start, reset_start, topic_start};
@@ -97,13 +98,9 @@ impl<'a, C: ConsumerContext + 'static> Lookup<'a, C> {
     }
 
     /// Finds where partitions begin. Those that cannot be found are left out, with the reason why.
-    pub fn starts(&mut self, wanted: &[(TopicPartition, Epoch)], owned: &[TopicPartition]) -> Starts {
-        let mut starts = Starts::default();
-        let mut by_topic: BTreeMap<&str, Vec<&(TopicPartition, Epoch)>> = BTreeMap::new();
-        for entry in wanted {
-            by_topic.entry(&entry.0.topic).or_default().push(entry);
-        }
-        for (topic, entries) in by_topic {
+    pub fn starts(&mut self, wanted: &[(TopicPartition, Epoch)], owned: &[TopicPartition]) -> Found<Start> {
+        let mut starts = Found::default();
+        for (topic, entries) in by_topic(wanted, |(name, _)| name) {
             let owns_first = owned.iter().any(|name| *name.topic == *topic && name.partition == 0);
             if let Err(error) = self.topic_starts(topic, &entries, owns_first, &mut starts) {
                 starts.problem.get_or_insert(error);
@@ -117,7 +114,7 @@ impl<'a, C: ConsumerContext + 'static> Lookup<'a, C> {
         topic: &str,
         entries: &[&(TopicPartition, Epoch)],
         owns_first: bool,
-        starts: &mut Starts,
+        starts: &mut Found<Start>,
     ) -> Result<(), LookupError> {
         let leaders = leaders(&*self.consumer, topic)?;
         let count = count(&leaders);
@@ -132,9 +129,7 @@ impl<'a, C: ConsumerContext + 'static> Lookup<'a, C> {
                             continue;
                         }
                     };
-                    let known =
-                        usize::try_from(name.partition).ok().and_then(|index| committed.get(index).copied());
-                    let begin = partition_start(known.flatten(), low, high, self.out_of_range);
+                    let begin = partition_start(of(&committed, name), low, high, self.out_of_range);
                     starts.found.push((name.clone(), *epoch, begin));
                 }
             }
@@ -162,12 +157,12 @@ impl<'a, C: ConsumerContext + 'static> Lookup<'a, C> {
         leaders: &Leaders,
         first: First,
         entries: &[&(TopicPartition, Epoch)],
-        starts: &mut Starts,
+        starts: &mut Found<Start>,
     ) -> Result<(), LookupError> {
-        let mut list = TopicPartitionList::new();
         let mut picked = BTreeMap::new();
         for partition in leaders.keys().copied() {
-            let offset = match (self.limits(leaders, &TopicPartition::new(topic, partition)), first) {
+            let name = TopicPartition::new(topic, partition);
+            let offset = match (self.limits(leaders, &name), first) {
                 (Ok((low, _)), First::Oldest) => low,
                 (Ok((_, high)), First::End) => high,
                 (Err(error), First::Oldest) => {
@@ -176,9 +171,7 @@ impl<'a, C: ConsumerContext + 'static> Lookup<'a, C> {
                 }
                 (Err(error), First::End) => return Err(error),
             };
-            picked.insert(partition, offset);
-            list.add_partition_offset(topic, partition, KafkaOffset::Offset(offset.0))
-                .map_err(asked(format!("the start of {topic}[{partition}]")))?;
+            picked.insert(name, offset);
         }
         // Reading the limits took a while. If another member has taken over and begun meanwhile, its
         // offsets must not go back.
@@ -186,37 +179,55 @@ impl<'a, C: ConsumerContext + 'static> Lookup<'a, C> {
         if is_begun || picked.is_empty() || self.is_ending() {
             return Ok(());
         }
-        self.consumer
-            .commit(&list, CommitMode::Sync)
+        lists::at(picked.iter().map(|(name, offset)| (name, *offset)))
+            .and_then(|list| self.consumer.commit(&list, CommitMode::Sync))
             .map_err(asked(format!("committing the starts of {topic}")))?;
         let (partitions, start) = (picked.len(), self.first);
         tracing::info!(topic, partitions, ?start, "the group is new to the topic: starts committed");
         for (name, epoch) in entries {
-            if let Some(offset) = picked.get(&name.partition) {
+            if let Some(offset) = picked.get(name) {
                 starts.found.push((name.clone(), *epoch, Begin::At(*offset)));
             }
         }
         Ok(())
     }
 
-    /// Looks whether somebody has set an offset for a partition that is held because this one does not
-    /// exist. Nothing if not.
-    pub fn reset(&mut self, name: &TopicPartition, held: Offset) -> Result<Option<Begin>, LookupError> {
-        let leaders = leaders(&*self.consumer, &name.topic)?;
-        let committed = committed(&*self.consumer, &name.topic, count(&leaders))?;
-        let known = usize::try_from(name.partition).ok().and_then(|index| committed.get(index).copied());
-        let (low, high) = self.limits(&leaders, name)?;
-        Ok(reset_start(known.flatten(), held, low, high, self.out_of_range))
+    /// Looks whether somebody has set offsets for partitions that are held because these do not exist.
+    /// Those for which nobody has are left out.
+    pub fn resets(&mut self, wanted: &[(TopicPartition, Epoch, Offset)]) -> Found<Start> {
+        let mut resets = Found::default();
+        for (topic, entries) in by_topic(wanted, |(name, ..)| name) {
+            if let Err(error) = self.topic_resets(topic, &entries, &mut resets) {
+                resets.problem.get_or_insert(error);
+            }
+        }
+        resets
+    }
+
+    fn topic_resets(
+        &mut self,
+        topic: &str,
+        entries: &[&(TopicPartition, Epoch, Offset)],
+        resets: &mut Found<Start>,
+    ) -> Result<(), LookupError> {
+        let leaders = leaders(&*self.consumer, topic)?;
+        let committed = committed(&*self.consumer, topic, count(&leaders))?;
+        for (name, epoch, held) in entries {
+            match self.limits(&leaders, name) {
+                Ok((low, high)) => {
+                    let reset = reset_start(of(&committed, name), *held, low, high, self.out_of_range);
+                    resets.found.extend(reset.map(|begin| (name.clone(), *epoch, begin)));
+                }
+                Err(error) => drop(resets.problem.get_or_insert(error)),
+            }
+        }
+        Ok(())
     }
 
     /// Reads the limits of partitions. Those that Kafka does not tell are left out, with the reason why.
-    pub fn ranges(&mut self, wanted: &[(TopicPartition, Epoch, Offset)]) -> Ranges {
-        let mut ranges = Ranges::default();
-        let mut by_topic: BTreeMap<&str, Vec<&(TopicPartition, Epoch, Offset)>> = BTreeMap::new();
-        for entry in wanted {
-            by_topic.entry(&entry.0.topic).or_default().push(entry);
-        }
-        for (topic, entries) in by_topic {
+    pub fn ranges(&mut self, wanted: &[(TopicPartition, Epoch, Offset)]) -> Found<Range> {
+        let mut ranges = Found::default();
+        for (topic, entries) in by_topic(wanted, |(name, ..)| name) {
             let leaders = match leaders(&*self.consumer, topic) {
                 Ok(leaders) => leaders,
                 Err(error) => {
@@ -264,22 +275,36 @@ enum First {
     End,
 }
 
-/// What [`Lookup::starts`] found.
-#[derive(Debug, Default)]
-pub struct Starts {
-    /// Where partitions begin.
-    pub found: Vec<(TopicPartition, Epoch, Begin)>,
-    /// Why the rest was not found, unless it only waits for another member.
+/// What a look-up found.
+#[derive(Debug)]
+pub struct Found<T> {
+    /// What is known of partitions.
+    pub found: Vec<T>,
+    /// Why the first of the rest is not known, unless it only waits for somebody else.
     pub problem: Option<LookupError>,
 }
 
-/// What [`Lookup::ranges`] found.
-#[derive(Debug, Default)]
-pub struct Ranges {
-    /// The limits of partitions.
-    pub found: Vec<Range>,
-    /// Why the rest was not found.
-    pub problem: Option<LookupError>,
+impl<T> Default for Found<T> {
+    fn default() -> Self {
+        Self { found: Vec::new(), problem: None }
+    }
+}
+
+/// Where a partition begins.
+pub type Start = (TopicPartition, Epoch, Begin);
+
+fn by_topic<T>(wanted: &[T], name: impl Fn(&T) -> &TopicPartition) -> BTreeMap<&str, Vec<&T>> {
+    let mut by_topic: BTreeMap<&str, Vec<&T>> = BTreeMap::new();
+    for entry in wanted {
+        by_topic.entry(&name(entry).topic).or_default().push(entry);
+    }
+    by_topic
+}
+
+/// What of the offsets of a topic is a partition's.
+fn of(committed: &[Option<Offset>], name: &TopicPartition) -> Option<Offset> {
+    let index = usize::try_from(name.partition).ok()?;
+    committed.get(index).copied().flatten()
 }
 
 /// How many partitions a topic has.
@@ -381,7 +406,7 @@ mod tests {
         (0..partitions).map(|number| (TopicPartition::new("t", number), Epoch(1))).collect()
     }
 
-    fn numbers(starts: &Starts) -> Vec<i32> {
+    fn numbers(starts: &Found<Start>) -> Vec<i32> {
         starts.found.iter().map(|(name, ..)| name.partition).collect()
     }
 

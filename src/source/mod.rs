@@ -5,6 +5,7 @@ pub mod consumer;
 pub mod context;
 pub mod errors;
 pub mod headers;
+pub mod lists;
 pub mod lookup;
 pub mod probe;
 pub mod statistics;

@@ -19,10 +19,10 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
-use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
 use super::consumer;
 use super::errors::Meaning;
+use super::lists;
 use super::lookup::limits;
 use crate::azure::TokenCache;
 use crate::config::Kafka;
@@ -179,9 +179,8 @@ impl<'a> Reader<'a> {
         let opened = consumer::for_probing(kafka, max_bytes, context)
             .map_err(|error| error.to_string())
             .and_then(|consumer| {
-                let mut list = TopicPartitionList::new();
-                list.add_partition_offset(&name.topic, name.partition, KafkaOffset::Offset(from.0))
-                    .and_then(|()| consumer.assign(&list))
+                lists::at([(name, from)])
+                    .and_then(|list| consumer.assign(&list))
                     .map_err(|error| error.to_string())?;
                 Ok(consumer)
             });

@@ -15,15 +15,16 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaResult;
-use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
 use super::commits::Commits;
 use super::jobs::Jobs;
 use crate::core::kafka::{Offset, TopicPartition};
 use crate::source::consumer::WorkerConsumer;
 use crate::source::context::assigned_of;
+use crate::source::lists;
 
 /// How long a client may take to leave its group and end.
 const CLOSE_LIMIT: Duration = Duration::from_secs(3);
@@ -86,10 +87,7 @@ impl Client {
             }
             return Ok(());
         }
-        let mut list = TopicPartitionList::new();
-        for (name, offset) in partitions {
-            list.add_partition_offset(&name.topic, name.partition, KafkaOffset::Offset(offset.0))?;
-        }
+        let list = lists::at(partitions.iter().map(|(name, offset)| (name, *offset)))?;
         self.consumer.incremental_assign(&list)?;
         // librdkafka keeps a partition paused that was paused when this client had it last.
         self.consumer.resume(&list)
@@ -99,7 +97,7 @@ impl Client {
     pub(super) fn unassign(&mut self, partitions: &[TopicPartition]) -> KafkaResult<()> {
         self.moves.to.retain(|name, _| !partitions.contains(name));
         self.consumer.context().answered();
-        self.consumer.incremental_unassign(&assigned_of(&self.consumer, &list_of(partitions))?)
+        self.consumer.incremental_unassign(&assigned_of(&self.consumer, &lists::of(partitions))?)
     }
 
     /// Fetches nothing of a partition for a while. It moves all the same: a partition that librdkafka
@@ -108,20 +106,20 @@ impl Client {
         if self.moves.pause(partition, true) {
             return Ok(());
         }
-        self.consumer.pause(&list_of([partition]))
+        self.consumer.pause(&lists::of([partition]))
     }
 
     /// Fetches nothing of a partition until it is read from another place.
     pub(super) fn stop(&mut self, partition: &TopicPartition) -> KafkaResult<()> {
         self.moves.to.remove(partition);
-        self.consumer.pause(&list_of([partition]))
+        self.consumer.pause(&lists::of([partition]))
     }
 
     pub(super) fn resume(&mut self, partition: &TopicPartition) -> KafkaResult<()> {
         if self.moves.pause(partition, false) {
             return Ok(());
         }
-        self.consumer.resume(&list_of([partition]))
+        self.consumer.resume(&lists::of([partition]))
     }
 
     /// Reads a partition from another place, before long. Nothing comes of it until then: a pause
@@ -145,17 +143,10 @@ impl Client {
         if moves.is_empty() {
             return Ok(());
         }
-        let mut before = TopicPartitionList::new();
-        let (mut list, mut hungry, mut full) = (before.clone(), before.clone(), before.clone());
-        let present = self.consumer.assignment()?;
-        for (name, Move { to, paused }) in &moves {
-            list.add_partition_offset(&name.topic, name.partition, KafkaOffset::Offset(to.0))?;
-            if present.find_partition(&name.topic, name.partition).is_some() {
-                before.add_partition(&name.topic, name.partition);
-            }
-            let after = if *paused { &mut full } else { &mut hungry };
-            after.add_partition(&name.topic, name.partition);
-        }
+        let list = lists::at(moves.iter().map(|(name, about_to_move)| (name, about_to_move.to)))?;
+        let of_those = |paused| moves.iter().filter(move |(_, it)| it.paused == paused).map(|(name, _)| name);
+        let (full, hungry) = (lists::of(of_those(true)), lists::of(of_those(false)));
+        let before = assigned_of(&self.consumer, &list)?;
         self.consumer.incremental_unassign(&before)?;
         self.consumer.incremental_assign(&list)?;
         self.consumer.pause(&full)?;
@@ -182,14 +173,6 @@ impl Client {
             );
         }
     }
-}
-
-fn list_of<'a>(partitions: impl IntoIterator<Item = &'a TopicPartition>) -> TopicPartitionList {
-    let mut list = TopicPartitionList::new();
-    for name in partitions {
-        list.add_partition(&name.topic, name.partition);
-    }
-    list
 }
 
 #[cfg(test)]

@@ -9,9 +9,9 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use rdkafka::Offset as KafkaOffset;
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
 use super::inbox::Outside;
 use super::settings::Settings;
@@ -22,6 +22,7 @@ use crate::observe::health::Health;
 use crate::observe::metrics::Metrics;
 use crate::source::consumer::WorkerConsumer;
 use crate::source::errors::commit_outcome;
+use crate::source::lists;
 use crate::source::lookup::TIME_LIMIT;
 
 /// Failures shorter than this are part of every rebalance.
@@ -106,9 +107,8 @@ impl Committer {
     /// other records at the same offsets.
     fn commit(&mut self, mut offsets: Offsets, known: &[TopicPartition]) -> Vec<Answer> {
         let mut all = Vec::new();
-        let (of_known, _): (Offsets, Offsets) =
-            offsets.iter().cloned().partition(|(name, _)| known.contains(name));
-        let present = match self.committed(&of_known) {
+        let of_known = offsets.iter().map(|(name, _)| name).filter(|name| known.contains(name));
+        let present = match self.committed(of_known) {
             Ok(present) => present,
             Err(error) => {
                 self.failed(&error);
@@ -132,7 +132,8 @@ impl Committer {
     }
 
     fn commit_over(&mut self, offsets: &Offsets) -> Vec<Answer> {
-        let answer = list_of(offsets).and_then(|list| self.consumer.commit(&list, CommitMode::Sync));
+        let places = offsets.iter().map(|(name, offset)| (name, *offset));
+        let answer = lists::at(places).and_then(|list| self.consumer.commit(&list, CommitMode::Sync));
         let Err(error) = answer else {
             self.failing_since = None;
             self.health.clear("commits_failing", &self.place);
@@ -144,7 +145,7 @@ impl Committer {
         self.failed(&error);
         // The error is that of one partition; the others may have been kept.
         let outcome = commit_outcome(error.rdkafka_error_code());
-        let kept = self.committed(offsets).unwrap_or_default();
+        let kept = self.committed(offsets.iter().map(|(name, _)| name)).unwrap_or_default();
         offsets
             .iter()
             .map(|(name, offset)| {
@@ -170,11 +171,15 @@ impl Committer {
     }
 
     /// Which offsets the group has of these partitions.
-    fn committed(&self, of: &Offsets) -> Result<Vec<Present>, KafkaError> {
-        if of.is_empty() {
+    fn committed<'a>(
+        &self,
+        of: impl Iterator<Item = &'a TopicPartition>,
+    ) -> Result<Vec<Present>, KafkaError> {
+        let list = lists::of(of);
+        if list.count() == 0 {
             return Ok(Vec::new());
         }
-        let list = self.consumer.committed_offsets(list_of(of)?, TIME_LIMIT)?;
+        let list = self.consumer.committed_offsets(list, TIME_LIMIT)?;
         let present = list.elements().into_iter().map(|element| {
             let offset = element.error().map(|()| match element.offset() {
                 KafkaOffset::Offset(offset) => Some(Offset(offset)),
@@ -184,12 +189,4 @@ impl Committer {
         });
         Ok(present.collect())
     }
-}
-
-fn list_of(offsets: &Offsets) -> Result<TopicPartitionList, KafkaError> {
-    let mut list = TopicPartitionList::new();
-    for (name, offset) in offsets {
-        list.add_partition_offset(&name.topic, name.partition, KafkaOffset::Offset(offset.0))?;
-    }
-    Ok(list)
 }

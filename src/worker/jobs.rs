@@ -197,11 +197,15 @@ impl Asker {
             problem = starts.problem;
         }
         self.mention("offsets_unknown", problem.take().as_ref());
-        for (partition, (epoch, held)) in std::mem::take(&mut open.held) {
-            match lookup.reset(&partition, held) {
-                Ok(Some(at)) => self.outside.tell(Input::OffsetSet { partition, epoch, at }),
-                Ok(None) => {}
-                Err(error) => tracing::warn!(%error, %partition, "its offset could not be read"),
+        if !open.held.is_empty() {
+            let held = std::mem::take(&mut open.held).into_iter();
+            let wanted: Vec<_> = held.map(|(name, (epoch, at))| (name, epoch, at)).collect();
+            let set = lookup.resets(&wanted);
+            for (partition, epoch, at) in set.found {
+                self.outside.tell(Input::OffsetSet { partition, epoch, at });
+            }
+            if let Some(error) = set.problem {
+                tracing::warn!(%error, "the offset of a held partition could not be read");
             }
         }
         if !open.ranges.is_empty() {
