@@ -3,8 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rdkafka::ClientConfig;
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use sha2::{Digest, Sha256};
 use streamproc::core::reason::Reason;
 use streamproc::sandbox::{Effect, Fault};
@@ -13,7 +11,7 @@ use crate::held::{self, wait_until_ready};
 use crate::says::{ids, wait_for_commits};
 use crate::stage::{Layout, SOON, Stage, event};
 use crate::support::guard::Signal;
-use crate::support::kafka::{Received, Record};
+use crate::support::kafka::{Producer, Received, Record};
 
 /// The device whose logical partition is full.
 const FULL: &str = "full";
@@ -182,15 +180,8 @@ fn a_bad_event_larger_than_the_producer_s_memory_goes_by_reference() {
         ..Layout::default()
     });
     set_largest(&stage, 90_000_000);
-    let torn = vec![b'{'; 70_000_000];
-    let producer: BaseProducer = ClientConfig::new()
-        .set("bootstrap.servers", stage.cluster.bootstrap())
-        .set("message.max.bytes", "90000000")
-        .set("queue.buffering.max.kbytes", "100000")
-        .create()
-        .unwrap();
-    producer.send(BaseRecord::<(), _>::to(&stage.topic).payload(&torn)).map_err(|(error, _)| error).unwrap();
-    producer.flush(SOON).unwrap();
+    let producer = Producer::new(stage.cluster, &[("message.max.bytes", "90000000")]);
+    producer.send(&stage.topic, &[Record::new(vec![b'{'; 70_000_000]).to(0)]);
     stage.send(&[Record::new(event(0, 0)).to(0)]);
     let service = stage.service(&[]);
     stage.wait_until_caught_up(&service, SOON);

@@ -32,6 +32,11 @@ fn expected(zero: impl Iterator<Item = usize>, one: impl Iterator<Item = usize>)
     ids
 }
 
+fn delete_topic(stage: &Stage) {
+    stage.cluster.delete_topic(&stage.topic);
+    wait::until(SOON, "the topic to be gone", || (stage.cluster.partitions(&stage.topic) == 0).then_some(()));
+}
+
 fn policy(stage: &Stage, policy: &str) -> Service {
     stage.service(&[("kafka", &format!("on_out_of_range = {policy:?}"))])
 }
@@ -139,8 +144,7 @@ fn a_topic_that_was_made_anew_holds_its_partitions() {
     let service = policy(&stage, "pause");
     wait_for_commits(&stage, &service, &[(0, 10), (1, 10)]);
     stop(&service);
-    stage.cluster.delete_topic(&stage.topic);
-    wait::until(SOON, "the topic to be gone", || (stage.cluster.partitions(&stage.topic) == 0).then_some(()));
+    delete_topic(&stage);
     stage.cluster.create_topic(&stage.topic, 2, &[]);
     // With a topic its offsets go.
     stage.cluster.commit(&stage.group, &stage.topic, &BTreeMap::from([(0, 10), (1, 10)]));
@@ -156,8 +160,7 @@ fn a_topic_that_was_made_anew_holds_its_partitions() {
 
 /// Deletes the topic, and makes it anew once everybody has noticed.
 fn make_anew(stage: &Stage) {
-    stage.cluster.delete_topic(&stage.topic);
-    wait::until(SOON, "the topic to be gone", || (stage.cluster.partitions(&stage.topic) == 0).then_some(()));
+    delete_topic(stage);
     std::thread::sleep(Duration::from_secs(3));
     stage.cluster.create_topic(&stage.topic, 2, &[]);
 }
