@@ -42,6 +42,7 @@ pub struct WorkerContext {
     last_error: Mutex<String>,
     /// The rebalance that the client waits for an answer to.
     open: Mutex<Option<Rebalance>>,
+    has_told: AtomicBool,
     closing: AtomicBool,
 }
 
@@ -60,6 +61,7 @@ impl WorkerContext {
             notices: Mutex::default(),
             last_error: Mutex::default(),
             open: Mutex::default(),
+            has_told: AtomicBool::new(false),
             closing: AtomicBool::new(false),
         }
     }
@@ -67,6 +69,12 @@ impl WorkerContext {
     /// What the client told since the last time.
     pub fn take_notices(&self) -> Vec<Notice> {
         std::mem::take(&mut *lock(&self.notices))
+    }
+
+    /// Whether the client told anything since the last time, if only a line of its log. Polling then
+    /// gives no record, but there may be some behind it.
+    pub fn take_told(&self) -> bool {
+        self.has_told.swap(false, Ordering::Relaxed)
     }
 
     /// What the client said about its last error.
@@ -93,6 +101,10 @@ impl WorkerContext {
         }
     }
 
+    fn tells(&self) {
+        self.has_told.store(true, Ordering::Relaxed);
+    }
+
     fn note(&self, notice: Notice) {
         lock(&self.notices).push(notice);
     }
@@ -106,10 +118,12 @@ impl ClientContext for WorkerContext {
     const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.tells();
         self.base.log(level, facility, message);
     }
 
     fn stats_raw(&self, json: &[u8]) {
+        self.tells();
         self.base.stats_raw(json);
         match Statistics::parse(json) {
             Ok(statistics) => self.note(Notice::Statistics(statistics)),
@@ -118,17 +132,20 @@ impl ClientContext for WorkerContext {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        self.tells();
         reason.clone_into(&mut lock(&self.last_error));
         self.base.error(error, reason);
     }
 
     fn generate_oauth_token(&self, config: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        self.tells();
         self.base.generate_oauth_token(config)
     }
 }
 
 impl ConsumerContext for WorkerContext {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, kind: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        self.tells();
         let gives = kind == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
         let rebalance = Rebalance { gives, partitions: list.clone() };
         if self.closing.load(Ordering::Relaxed) {

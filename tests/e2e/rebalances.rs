@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::flow::Flow;
 use crate::members::{terminate, wait_until_shared};
-use crate::stage::{Layout, SOON, Stage};
+use crate::stage::{Layout, SOON, Stage, events};
+use crate::support::service::Setup;
 use crate::watch::Watch;
 
 #[test]
@@ -27,4 +28,21 @@ fn a_third_process_joins_and_leaves_under_load() {
     watch.end();
     assert_eq!(stage.assert_stored_as_sent(), acknowledged.count());
     println!("repetitions {}", stage.cosmos().journal().unwrap().repetitions());
+}
+
+/// A line of a client's log comes by way of the queue that records and rebalances come by.
+#[test]
+fn members_whose_clients_log_everything_go_on_as_fast() {
+    let stage = Stage::new(Layout::default());
+    let talkative = [("kafka", "properties.debug = \"all\""), ("kafka", "workers = 1")];
+    let start = || Setup::new(&stage.config(&talkative)).variable("RUST_LOG", "librdkafka=debug").start();
+    let first = start();
+    wait_until_shared(&[&first], 6, 6);
+    let second = start();
+    wait_until_shared(&[&first, &second], 6, 3);
+    stage.send(&events(50, 40));
+    stage.wait_until_caught_up(&first, SOON);
+    terminate(&first);
+    wait_until_shared(&[&second], 6, 6);
+    assert_eq!(stage.assert_stored_as_sent(), 2_000);
 }

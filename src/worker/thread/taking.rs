@@ -18,15 +18,11 @@ use crate::store::Store;
 /// The most records taken from the client before other things are looked at.
 const BURST: usize = 256;
 
-/// How often the client may say "nothing" before its queue counts as empty: it also says so after
-/// something that was no record.
-const EMPTY_POLLS: usize = 2;
-
 /// What was taken from the client in one go.
 #[derive(Default)]
 struct Burst {
+    /// Records, errors, and what the client told besides.
     taken: usize,
-    empty: usize,
     is_enough: bool,
     /// The partition of the last records, and how many there are of it in a row.
     run: Option<(TopicPartition, u64)>,
@@ -34,7 +30,7 @@ struct Burst {
 
 impl Burst {
     fn goes_on(&self) -> bool {
-        self.taken < BURST && self.empty < EMPTY_POLLS && !self.is_enough
+        self.taken < BURST && !self.is_enough
     }
 }
 
@@ -63,7 +59,8 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
         let now = Instant::now();
         while burst.goes_on() {
             match consumer.poll(Duration::ZERO) {
-                None => burst.empty += 1,
+                None if consumer.context().take_told() => burst.taken += 1,
+                None => burst.is_enough = true,
                 Some(Ok(record)) => {
                     burst.taken += 1;
                     self.count_consumed(&mut burst.run, record.topic(), record.partition());
