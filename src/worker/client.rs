@@ -29,6 +29,9 @@ use crate::source::lists;
 /// How long a client may take to leave its group and end.
 const CLOSE_LIMIT: Duration = Duration::from_secs(3);
 
+/// How much of that is left to a rebalance which has to end before a member without partitions can leave.
+const LEAVE_LIMIT: Duration = Duration::from_secs(2);
+
 /// How long to wait for an empty queue before a partition reads on elsewhere all the same.
 const QUIET_LIMIT: Duration = Duration::from_secs(1);
 
@@ -164,6 +167,7 @@ impl Client {
             // would wait for another.
             jobs.end();
             commits.end();
+            leave(&consumer);
             drop(consumer);
             drop(ended);
         });
@@ -172,6 +176,21 @@ impl Client {
                 "the Kafka client did not end within {CLOSE_LIMIT:?}; its group will notice by itself"
             );
         }
+    }
+}
+
+/// Leaves the group if there is no partition. Where there are some, ending the client does; of a member
+/// without any librdkafka (2.12) then tells the group nothing (`rd_kafka_cgrp_revoke_all_rejoin`), and
+/// the others would wait for it until its session is over. To unsubscribe does tell, once no rebalance
+/// is open.
+fn leave(consumer: &WorkerConsumer) {
+    if consumer.assignment().is_ok_and(|assignment| assignment.count() > 0) {
+        return;
+    }
+    let until = Instant::now() + LEAVE_LIMIT;
+    consumer.unsubscribe();
+    while consumer.subscription().is_ok_and(|topics| topics.count() > 0) && Instant::now() < until {
+        let _ = consumer.poll(Duration::from_millis(20));
     }
 }
 

@@ -6,6 +6,7 @@ use crate::flow::Flow;
 use crate::members::{terminate, wait_until_shared};
 use crate::stage::{Layout, SOON, Stage, events};
 use crate::support::service::Setup;
+use crate::support::wait;
 use crate::watch::Watch;
 
 #[test]
@@ -45,4 +46,16 @@ fn members_whose_clients_log_everything_go_on_as_fast() {
     terminate(&first);
     wait_until_shared(&[&second], 6, 6);
     assert_eq!(stage.assert_stored_as_sent(), 2_000);
+}
+
+/// The others would wait for them until their sessions are over.
+#[test]
+fn members_without_partitions_leave_the_group_when_they_end() {
+    let stage = Stage::new(Layout { partitions: 1, ..Layout::default() });
+    let service = stage.service(&[("kafka", "workers = 3")]);
+    let members = || stage.cluster.group(&stage.group).map_or(0, |group| group.members);
+    wait::until(SOON, "three members", || (members() == 3).then_some(()));
+    wait_until_shared(&[&service], 1, 1);
+    terminate(&service);
+    assert_eq!(members(), 0, "{}", service.tail());
 }
