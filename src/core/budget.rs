@@ -130,6 +130,11 @@ impl Charge {
         self.bytes += bytes;
     }
 
+    /// An empty charge for the same partition.
+    pub fn beside(&self) -> Self {
+        self.budget.open(&self.partition)
+    }
+
     /// The bytes taken.
     pub fn bytes(&self) -> usize {
         self.bytes

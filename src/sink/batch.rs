@@ -76,7 +76,7 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
     ) -> Option<BatchReport> {
         let begun = Instant::now();
         let waited = begun.saturating_duration_since(batch.opened_at);
-        let decoded = DecodedBatch::of(&batch.records, &self.settings.rules).await;
+        let decoded = DecodedBatch::of(&batch.records, &self.settings.rules, batch.charge.beside()).await;
         let lanes = decoded.lanes();
         let decoding = begun.elapsed();
         let topic = batch.partition.topic.as_ref();

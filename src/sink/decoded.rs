@@ -2,6 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::core::budget::Charge;
 use crate::core::records::Records;
 use crate::core::transform::{BadEvent, Decoded, Document, Rules, decode};
 use crate::core::write::lane::Lane;
@@ -18,6 +19,8 @@ pub(super) struct DecodedBatch {
     pub(super) bad: Vec<(usize, BadEvent)>,
     pub(super) skipped: Vec<usize>,
     pub(super) system_fields_removed: u64,
+    /// What documents take that are larger than was allowed for.
+    _charge: Charge,
 }
 
 fn unix_nanos(time: SystemTime) -> i128 {
@@ -28,37 +31,38 @@ fn unix_nanos(time: SystemTime) -> i128 {
 }
 
 impl DecodedBatch {
-    /// Decodes every record.
-    pub(super) async fn of(records: &Records, rules: &Rules) -> Self {
+    /// Decodes every record. What that takes beyond the records' own cost is put on `charge`.
+    pub(super) async fn of(records: &Records, rules: &Rules, mut charge: Charge) -> Self {
         let stamp = rules.stamp(unix_nanos(SystemTime::now()));
-        let mut batch = Self {
-            documents: Vec::with_capacity(records.len()),
-            bad: Vec::new(),
-            skipped: Vec::new(),
-            system_fields_removed: 0,
-        };
+        let mut documents = Vec::with_capacity(records.len());
+        let (mut bad, mut skipped) = (Vec::new(), Vec::new());
+        let mut system_fields_removed = 0;
         for index in 0..records.len() {
             let document = match decode(rules, records.value(index), records.timestamp_millis(index), &stamp)
             {
                 Ok(Decoded::Document(document)) => {
-                    batch.system_fields_removed += u64::from(document.removed_system_fields());
+                    system_fields_removed += u64::from(document.removed_system_fields());
+                    let unusual = document.unusual_bytes();
+                    if unusual > 0 {
+                        charge.add(unusual);
+                    }
                     Some(document)
                 }
                 Ok(Decoded::Skipped) => {
-                    batch.skipped.push(index);
+                    skipped.push(index);
                     None
                 }
-                Err(bad) => {
-                    batch.bad.push((index, bad));
+                Err(refused) => {
+                    bad.push((index, refused));
                     None
                 }
             };
-            batch.documents.push(document);
+            documents.push(document);
             if index % SLICE == SLICE - 1 {
                 tokio::task::yield_now().await;
             }
         }
-        batch
+        Self { documents, bad, skipped, system_fields_removed, _charge: charge }
     }
 
     /// The lanes in which the documents are written.
@@ -98,5 +102,48 @@ impl DecodedBatch {
         }
         body.push(b']');
         body
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use crate::core::budget::Budget;
+    use crate::core::kafka::{Offset, TopicPartition};
+    use crate::core::records::RawRecord;
+
+    async fn held_by(event: &str) -> usize {
+        let mut records = Records::new();
+        let value = Some(event.as_bytes());
+        records.push(&RawRecord {
+            offset: Offset(0),
+            timestamp_millis: None,
+            key: None,
+            value,
+            headers: &[],
+        });
+        let budget = Budget::new(1 << 30);
+        let rules = Rules::compile(&config::Event::default()).unwrap();
+        let charge = budget.open(&TopicPartition::new("t", 0));
+        let decoded = DecodedBatch::of(&records, &rules, charge).await;
+        assert!(decoded.document(0).is_some(), "{:?}", decoded.bad);
+        let held = budget.used();
+        drop(decoded);
+        assert_eq!(budget.used(), 0);
+        held
+    }
+
+    #[tokio::test]
+    async fn documents_that_are_larger_than_was_allowed_for_are_on_the_budget_while_they_are_held() {
+        let id = "2f7a1c1e-55aa-4f0e-9d3e-0123456789ab";
+        let usual = format!(r#"{{"eventId":"{id}","deviceId":"d","createdAt":1700000000}}"#);
+        assert_eq!(held_by(&usual).await, 0);
+        let long = "x".repeat(1000);
+        assert!(held_by(&format!(r#"{{"eventId":"{long}","deviceId":"d"}}"#)).await >= 1800);
+        let members = r#","_ts":0,"a":0"#.repeat(10_000);
+        let pieces = format!(r#"{{"eventId":"{id}","deviceId":"d"{members}}}"#);
+        let held = held_by(&pieces).await;
+        assert!((10_000..pieces.len()).contains(&held), "{held} for {}", pieces.len());
     }
 }

@@ -12,6 +12,9 @@ use crate::core::key::{DocumentId, PartitionKey};
 /// (<https://learn.microsoft.com/azure/cosmos-db/concepts-limits#per-item-limits>).
 pub const MAX_BODY_BYTES: usize = 2 * 1024 * 1024;
 
+/// What the recipe of a usual document takes: an id, twice, three names and timestamps.
+const USUAL_BYTES: usize = 320;
+
 /// An event that can be stored.
 ///
 /// It holds no copy of the event: the body is made from the event's bytes when it is written.
@@ -29,11 +32,22 @@ pub struct Document {
     removed_system_fields: u32,
 }
 
-/// What is inserted up to `inserted_to`, then this piece of the event.
+/// What is inserted up to `inserted_to`, then this piece of the event. Kafka counts the bytes of a
+/// record in 31 bits; an event can have as many splices as members, so they are kept small.
 #[derive(Clone, Debug)]
 struct Splice {
-    inserted_to: usize,
-    copied: Range<usize>,
+    inserted_to: u32,
+    copied: Range<u32>,
+}
+
+impl Splice {
+    fn new(inserted_to: usize, copied: Range<usize>) -> Self {
+        Self { inserted_to: inserted_to as u32, copied: copied.start as u32..copied.end as u32 }
+    }
+
+    fn copied(&self) -> Range<usize> {
+        self.copied.start as usize..self.copied.end as usize
+    }
 }
 
 /// What a document is made of.
@@ -54,7 +68,7 @@ impl Document {
     pub(super) fn assemble(id: DocumentId, key: PartitionKey, parts: &Parts<'_>) -> Self {
         // Enough for the usual event, so that it is allocated once: an id, three names and timestamps.
         let mut inserted = Vec::with_capacity(id.0.len() + 192);
-        let mut splices = SmallVec::new();
+        let mut splices: SmallVec<[Splice; 4]> = SmallVec::new();
         let mut timestamps = parts.timestamps.iter().peekable();
 
         inserted.extend_from_slice(b"{\"id\":");
@@ -63,11 +77,11 @@ impl Document {
             inserted.push(b',');
             let mut at = run.start;
             while let Some((value, text)) = timestamps.next_if(|(value, _)| value.start < run.end) {
-                splices.push(Splice { inserted_to: inserted.len(), copied: at..value.start });
+                splices.push(Splice::new(inserted.len(), at..value.start));
                 text.write_quoted(&mut inserted);
                 at = value.end;
             }
-            splices.push(Splice { inserted_to: inserted.len(), copied: at..run.end });
+            splices.push(Splice::new(inserted.len(), at..run.end));
         }
         if let Some((name, time)) = parts.enqueued_at {
             inserted.extend_from_slice(name);
@@ -82,8 +96,8 @@ impl Document {
         }
         inserted.push(b'}');
 
-        let body_len =
-            inserted.len() + splices.iter().map(|splice: &Splice| splice.copied.len()).sum::<usize>();
+        splices.shrink_to_fit();
+        let body_len = inserted.len() + splices.iter().map(|splice| splice.copied.len()).sum::<usize>();
         Self { id, key, inserted, splices, body_len, removed_system_fields: parts.removed_system_fields }
     }
 
@@ -101,11 +115,19 @@ impl Document {
         out.reserve(self.body_len);
         let mut inserted_from = 0;
         for splice in &self.splices {
-            out.extend_from_slice(&self.inserted[inserted_from..splice.inserted_to]);
-            out.extend_from_slice(&value[splice.copied.clone()]);
-            inserted_from = splice.inserted_to;
+            let inserted_to = splice.inserted_to as usize;
+            out.extend_from_slice(&self.inserted[inserted_from..inserted_to]);
+            out.extend_from_slice(&value[splice.copied()]);
+            inserted_from = inserted_to;
         }
         out.extend_from_slice(&self.inserted[inserted_from..]);
+    }
+
+    /// How many bytes it takes beyond those of a usual document, which count as a part of
+    /// [`RECORD_OVERHEAD`](crate::core::records::RECORD_OVERHEAD).
+    pub fn unusual_bytes(&self) -> usize {
+        let spilled = if self.splices.spilled() { self.splices.capacity() * size_of::<Splice>() } else { 0 };
+        (self.id.0.len() + self.inserted.capacity() + spilled).saturating_sub(USUAL_BYTES)
     }
 
     /// How many of the event's members were left out because Cosmos DB keeps their names for itself.
