@@ -131,6 +131,7 @@ impl Charge {
     }
 
     /// An empty charge for the same partition.
+    #[must_use]
     pub fn beside(&self) -> Self {
         self.budget.open(&self.partition)
     }

@@ -1,12 +1,13 @@
 //! Reading the account's properties.
 //!
-//! Microsoft's client reads them too, but gives no way to ask whether the account has several write
-//! regions; so the one request is made here, signed as the REST interface wants it
+//! Microsoft's client reads them too, but gives no way to ask which regions the account has, and whether it
+//! writes in several; so the one request is made here, signed as the REST interface wants it
 //! (learn.microsoft.com/rest/api/cosmos-db/access-control-on-cosmosdb-resources).
 
 use std::time::{Duration, SystemTime};
 
 use azure_data_cosmos_driver::models::{AccountReference, Credential};
+use azure_data_cosmos_driver::options::Region;
 use serde::Deserialize;
 use url::Url;
 use url::form_urlencoded::byte_serialize;
@@ -26,6 +27,30 @@ const TIME_LIMIT: Duration = Duration::from_secs(8);
 pub(super) struct Properties {
     #[serde(default)]
     pub(super) enable_multiple_write_locations: bool,
+    #[serde(default)]
+    readable_locations: Vec<Location>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Location {
+    name: String,
+}
+
+impl Properties {
+    /// Which of these regions are none of the account's, and what it has instead. Microsoft's client
+    /// passes over them without a word. (Each region can be read; some can be written as well.)
+    pub(super) fn unknown_regions(&self, regions: &[String]) -> Option<String> {
+        let present: Vec<_> = self.readable_locations.iter().map(|place| place.name.clone()).collect();
+        let is_present = |name: &String| present.iter().any(|one| region(one) == region(name));
+        let unknown: Vec<_> = regions.iter().filter(|name| !is_present(name)).map(String::as_str).collect();
+        (!unknown.is_empty() && !present.is_empty())
+            .then(|| format!("the account has no {}, it has {}", unknown.join(", "), present.join(", ")))
+    }
+}
+
+/// A region whatever way its name is written: `West Europe` is `westeurope`.
+fn region(name: &str) -> Region {
+    Region::new(name.to_owned())
 }
 
 /// Why the account could not be read.
@@ -127,6 +152,23 @@ fn causes(error: &reqwest::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_region_that_is_none_of_the_accounts_is_named_with_those_that_are() {
+        let account = r#"{"id":"a","writableLocations":[{"name":"West Europe"}],"readableLocations":[
+            {"name":"West Europe","databaseAccountEndpoint":"https://a-westeurope.documents.azure.com:443/"},
+            {"name":"North Europe","databaseAccountEndpoint":"https://a-northeurope.documents.azure.com:443/"}]}"#;
+        let account: Properties = serde_json::from_str(account).unwrap();
+        let unknown = |regions: &[&str]| {
+            account.unknown_regions(&regions.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
+        };
+        assert_eq!(unknown(&["northeurope", "West Europe"]), None);
+        let told = "the account has no West Europ, East US, it has West Europe, North Europe";
+        assert_eq!(unknown(&["West Europ", "North Europe", "East US"]).as_deref(), Some(told));
+        let silent: Properties = serde_json::from_str("{}").unwrap();
+        assert_eq!(silent.unknown_regions(&["x".into()]), None);
+        assert!(!silent.enable_multiple_write_locations);
+    }
 
     #[test]
     fn proxies_are_for_those_who_ask_for_them() {

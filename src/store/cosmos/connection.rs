@@ -152,11 +152,12 @@ impl Connection {
             .auth(credential.clone())
             .build()
             .map_err(|error| target.problem(&error))?;
-        if !target.allow_multiple_write_regions {
-            let properties = account::read(&account).await.map_err(|problem| problem.of(&target.endpoint))?;
-            if properties.enable_multiple_write_locations {
-                return Err(ConnectError::MultipleWriteRegions { endpoint: target.endpoint.to_string() });
-            }
+        let properties = account::read(&account).await.map_err(|problem| problem.of(&target.endpoint))?;
+        if properties.enable_multiple_write_locations && !target.allow_multiple_write_regions {
+            return Err(ConnectError::MultipleWriteRegions { endpoint: target.endpoint.to_string() });
+        }
+        if let Some(unknown) = properties.unknown_regions(&target.regions) {
+            tracing::warn!(endpoint = %target.endpoint, "cosmos.regions: {unknown}");
         }
         let regions = target.regions.iter().cloned().map(Region::from).collect();
         // Each connection has a runtime of its own: its caches must not outlive a container that was
