@@ -1,4 +1,8 @@
-//! The threads beside the polling one and the client that they share, against a Kafka in this process.
+//! Workers against a Kafka in this process; here the threads beside the polling one and the client that
+//! they share.
+
+pub(super) mod bench;
+mod whole;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -111,7 +115,7 @@ impl Rig {
 }
 
 #[track_caller]
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(super) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is_so() {
         assert!(begun.elapsed() < Duration::from_secs(30), "waited for {what}");
