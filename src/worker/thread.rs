@@ -1,6 +1,8 @@
 //! The loop of one worker: poll, apply, perform.
 
 mod taking;
+#[cfg(test)]
+mod tests;
 mod trouble;
 
 use std::collections::HashMap;
