@@ -31,10 +31,14 @@ pub(super) fn run(cli: &Cli) -> ExitCode {
         Err(error) => {
             // Its causes stand in its own words already.
             super::remark(&format!("error: {error}"));
-            let is_usage = error.downcast_ref().is_some_and(StartError::is_of_configuration);
-            ExitCode::from(if is_usage { USAGE } else { FAILED })
+            ExitCode::from(status(&error))
         }
     }
+}
+
+fn status(error: &anyhow::Error) -> u8 {
+    let is_usage = error.downcast_ref().is_some_and(StartError::is_of_configuration);
+    if is_usage { USAGE } else { FAILED }
 }
 
 async fn serve(loaded: Loaded) -> anyhow::Result<()> {
@@ -61,4 +65,15 @@ async fn serve(loaded: Loaded) -> anyhow::Result<()> {
     // What was stored and not committed is read again by the next owner: the same upserts.
     tracing::warn!(seconds = limit.as_secs(), "not everything came to its end in time; the process ends");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::worker::Broken;
+
+    #[test]
+    fn a_worker_that_broke_down_is_a_failure_and_no_matter_of_the_configuration() {
+        assert_eq!(status(&Broken.into()), FAILED);
+    }
 }

@@ -54,7 +54,11 @@ impl Means<'_> {
 
 /// Reads a stretch of a partition until it is clear whether all of it can be read.
 pub fn probe(means: Means<'_>, name: &TopicPartition, stretch: Stretch) -> Finding {
-    let look = |from| if means.are_void() { None } else { Reader::open(means, name, from) };
+    probe_within(TIME_LIMIT, means, name, stretch)
+}
+
+fn probe_within(limit: Duration, means: Means<'_>, name: &TopicPartition, stretch: Stretch) -> Finding {
+    let look = |from| if means.are_void() { None } else { Reader::open(limit, means, name, from) };
     let Some(reader) = look(stretch.from) else { return Finding::Unknown };
     let mut at = stretch.from;
     loop {
@@ -138,6 +142,7 @@ fn end_of(trouble: &Trouble, at: Offset, end: Offset, met: impl Fn(Offset) -> Me
 /// A consumer that reads one partition from one place.
 struct Reader<'a> {
     consumer: BaseConsumer<Listener>,
+    limit: Duration,
     means: Means<'a>,
 }
 
@@ -173,7 +178,7 @@ impl ClientContext for Listener {
 impl ConsumerContext for Listener {}
 
 impl<'a> Reader<'a> {
-    fn open(means: Means<'a>, name: &TopicPartition, from: Offset) -> Option<Self> {
+    fn open(limit: Duration, means: Means<'a>, name: &TopicPartition, from: Offset) -> Option<Self> {
         let Means { kafka, max_bytes, tokens, .. } = means;
         let context = Listener { base: Context::new("probe", tokens.cloned()), last_error: Mutex::default() };
         let opened = consumer::for_probing(kafka, max_bytes, context)
@@ -185,7 +190,7 @@ impl<'a> Reader<'a> {
                 Ok(consumer)
             });
         match opened {
-            Ok(consumer) => Some(Self { consumer, means }),
+            Ok(consumer) => Some(Self { consumer, limit, means }),
             Err(error) => {
                 tracing::warn!(partition = %name, error, "a place cannot be probed");
                 None
@@ -195,7 +200,7 @@ impl<'a> Reader<'a> {
 
     fn next(&self) -> Met {
         let begun = Instant::now();
-        while begun.elapsed() < TIME_LIMIT && !self.means.are_void() {
+        while begun.elapsed() < self.limit && !self.means.are_void() {
             match self.consumer.poll(Duration::from_millis(100)) {
                 None => {}
                 Some(Ok(record)) => return Met::Record(Offset(record.offset())),
@@ -224,6 +229,9 @@ impl<'a> Reader<'a> {
 
 #[cfg(test)]
 mod tests {
+    use rdkafka::mocking::MockCluster;
+
+    use super::super::lookup;
     use super::*;
 
     fn trouble(text: &str) -> Trouble {
@@ -260,6 +268,29 @@ mod tests {
         assert_eq!(end_of(&trouble("batch 10"), Offset(10), Offset(15), &met), Some(Offset(15)));
         // The last stable offset lies before it: nothing is known of what is behind.
         assert_eq!(end_of(&trouble("batch 10"), Offset(10), Offset(12), met), None);
+    }
+
+    /// The look and the question about the end have a limit each, and the client ends soon after.
+    #[test]
+    fn a_partition_without_a_leader_or_a_broker_is_given_up_within_the_limits() {
+        let limit = Duration::from_secs(1);
+        for is_up in [true, false] {
+            let cluster = MockCluster::new(1).unwrap();
+            cluster.create_topic("t", 1, 1).unwrap();
+            if is_up {
+                cluster.partition_leader("t", 0, None).unwrap();
+            } else {
+                cluster.broker_down(1).unwrap();
+            }
+            let kafka = Kafka::new(cluster.bootstrap_servers(), ["t"]);
+            let ending = AtomicBool::new(false);
+            let means = Means { kafka: &kafka, max_bytes: 64 << 20, tokens: None, ending: &ending };
+            let (name, stretch) = (TopicPartition::new("t", 0), Stretch { from: Offset(0), to: Offset(0) });
+            let begun = Instant::now();
+            assert_eq!(probe_within(limit, means, &name, stretch), Finding::Unknown, "{is_up}");
+            let most = limit + lookup::TIME_LIMIT + Duration::from_secs(2);
+            assert!(begun.elapsed() < most, "{is_up}: {:?}", begun.elapsed());
+        }
     }
 
     #[test]

@@ -158,6 +158,10 @@ impl Client {
 
     /// Leaves the group and ends the client, within a time limit: a broker that does not answer must
     /// not keep the process from ending.
+    ///
+    /// One that is broken for good and had partitions never ends, however their revocation is answered
+    /// (librdkafka 2.12.1, `rd_kafka_cgrp_try_terminate`). Its thread, which takes a core, is left to the
+    /// process. Only a static member is ever broken so, and the configuration refuses to be one.
     pub(super) fn close(self) {
         let Self { consumer, jobs, commits, moves: _ } = self;
         consumer.context().close(&consumer);

@@ -49,7 +49,7 @@ pub(super) struct Pulse {
 }
 
 impl Pulse {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { begun: Instant::now(), last_millis: AtomicU64::new(0) }
     }
 

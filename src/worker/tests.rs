@@ -1,15 +1,20 @@
-//! The threads beside the polling one and the client that they share, against a Kafka in this process.
+//! Workers against a Kafka in this process; here the threads beside the polling one and the client that
+//! they share.
+
+pub(super) mod bench;
+mod whole;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
+use rdkafka::Message;
 use rdkafka::consumer::Consumer;
 use rdkafka::mocking::MockCluster;
-use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::RDKafkaRespErr;
 
+use self::bench::{Cluster, send};
 use super::Settings;
 use super::client::Client;
 use super::commits::Commits;
@@ -17,7 +22,7 @@ use super::inbox::Outside;
 use super::jobs::{Job, Jobs};
 use crate::config::{Config, Cosmos, DeadLetter, Kafka};
 use crate::core::kafka::{Epoch, Offset, TopicPartition};
-use crate::core::worker::Input;
+use crate::core::worker::{Input, Stretch};
 use crate::kafka::Contact;
 use crate::observe::health::Health;
 use crate::observe::metrics::Metrics;
@@ -27,7 +32,7 @@ use crate::source::context::Notice;
 /// A Kafka with topics of three partitions, a client that is subscribed to them, and an inbox.
 struct Rig {
     consumer: Arc<WorkerConsumer>,
-    cluster: MockCluster<'static, DefaultProducerContext>,
+    cluster: Cluster,
     settings: Arc<Settings>,
     metrics: Metrics,
     health: Health,
@@ -104,14 +109,33 @@ impl Rig {
         });
     }
 
+    /// Reads until there is a record of this place; gives the places of all that came.
+    fn read_up_to(&self, partition: i32, offset: i64) -> Vec<(i32, i64)> {
+        let mut seen = Vec::new();
+        wait_until(&format!("offset {offset} of partition {partition}"), || {
+            if let Some(Ok(record)) = self.consumer.poll(Duration::from_millis(10)) {
+                seen.push((record.partition(), record.offset()));
+            }
+            seen.contains(&(partition, offset))
+        });
+        seen
+    }
+
     fn assigned(&self) -> BTreeSet<TopicPartition> {
         let assigned = self.consumer.assignment().unwrap();
         assigned.elements().iter().map(|one| TopicPartition::new(one.topic(), one.partition())).collect()
     }
 }
 
+impl Drop for Rig {
+    /// A client that was given partitions, and waits for the answer to that, would never end.
+    fn drop(&mut self) {
+        self.consumer.context().close(&self.consumer);
+    }
+}
+
 #[track_caller]
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(super) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is_so() {
         assert!(begun.elapsed() < Duration::from_secs(30), "waited for {what}");
@@ -183,4 +207,55 @@ fn what_begins_while_another_topic_is_deleted_is_read_when_that_is_given_back() 
     client.move_on(true).unwrap();
     assert_eq!(rig.assigned(), (0..3).map(|partition| name("a", partition)).collect());
     client.close();
+}
+
+#[test]
+fn a_partition_that_is_full_when_it_moves_stays_paused_until_there_is_room_and_reads_on_from_there() {
+    let rig = Rig::of(["t"]);
+    let mut client = rig.client();
+    rig.wait_for_notice(|notice| matches!(notice, Notice::Assigned(partitions) if partitions.len() == 3));
+    client.accept().unwrap();
+    client.assign(&[(name("t", 0), Offset(0)), (name("t", 1), Offset(0))]).unwrap();
+    for partition in 0..2 {
+        send(&rig.cluster, "t", [partition], 0..10);
+        rig.read_up_to(partition, 9);
+    }
+
+    client.read_from(&name("t", 0), Offset(4)).unwrap();
+    client.read_from(&name("t", 1), Offset(6)).unwrap();
+    client.pause(&name("t", 0)).unwrap();
+    client.move_on(true).unwrap();
+    let mut seen = rig.read_up_to(1, 9);
+    assert_eq!(seen[0], (1, 6));
+    // Time enough for it to be fetched, if it were.
+    for number in 10..13 {
+        send(&rig.cluster, "t", [1], number..number + 1);
+        seen.extend(rig.read_up_to(1, number as i64));
+    }
+    assert!(seen.iter().all(|(partition, _)| *partition == 1), "{seen:?}");
+
+    client.resume(&name("t", 0)).unwrap();
+    let places: Vec<_> = (4..10).map(|offset| (0, offset)).collect();
+    assert_eq!(rig.read_up_to(0, 9), places);
+    client.close();
+}
+
+/// It would go on for fifteen seconds, and a client waits for its end.
+#[test]
+fn a_probe_that_meets_nothing_ends_at_once_with_its_client() {
+    let rig = Rig::of(["t"]);
+    rig.cluster.partition_leader("t", 0, None).unwrap();
+    let mut jobs = rig.jobs();
+    jobs.tell_owned(vec![(name("t", 0), Epoch(1)), (name("t", 1), Epoch(2))]);
+    let limits = || Job::Ranges(vec![(name("t", 1), Epoch(2), Offset(0))]);
+    jobs.ask(limits());
+    rig.wait_for(|input| matches!(input, Input::Ranges(_)));
+    jobs.ask(Job::Probes(vec![(name("t", 0), Epoch(1), Stretch { from: Offset(0), to: Offset(0) })]));
+    wait_until("the probe to be under way", || {
+        jobs.ask(limits());
+        rig.inbox.recv_timeout(Duration::from_secs(1)).is_err()
+    });
+    let begun = Instant::now();
+    jobs.end();
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
 }

@@ -1,6 +1,8 @@
 //! The loop of one worker: poll, apply, perform.
 
 mod taking;
+#[cfg(test)]
+mod tests;
 mod trouble;
 
 use std::collections::HashMap;
@@ -200,7 +202,7 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
 
     fn replace_client(&mut self) {
         self.machine.apply(Input::ClientLost, Instant::now());
-        let lost = std::mem::take(&mut self.owned);
+        let lost = self.owned.clone();
         self.forget(&lost);
         self.tell_owned();
         if let Some(client) = self.client.take() {

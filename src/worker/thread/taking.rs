@@ -87,7 +87,7 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
 
     /// Once the client is replaced, what it had to say besides is void: it is about partitions that are
     /// lost with it.
-    fn hear_notices(&mut self) {
+    pub(super) fn hear_notices(&mut self) {
         let Some(client) = &self.client else { return };
         for notice in client.consumer.context().take_notices() {
             self.notice(notice);
