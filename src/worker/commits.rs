@@ -31,8 +31,8 @@ const WORTH_MENTIONING: Duration = Duration::from_secs(10);
 /// What to commit.
 pub(super) type Offsets = Vec<(TopicPartition, Offset)>;
 
-/// A commit: what, and for which of it the group has an offset.
-type Wanted = (CommitNumber, Offsets, Vec<TopicPartition>);
+/// A commit: what, and which offsets the group had of it.
+type Wanted = (CommitNumber, Offsets, Offsets);
 
 /// The thread that commits. Dropped, it ends by itself once Kafka has answered.
 pub(super) struct Commits {
@@ -58,7 +58,7 @@ impl Commits {
         Ok(Self { sender, thread })
     }
 
-    pub(super) fn ask(&self, number: CommitNumber, offsets: Offsets, known: Vec<TopicPartition>) {
+    pub(super) fn ask(&self, number: CommitNumber, offsets: Offsets, known: Offsets) {
         // The thread ends only after this is dropped.
         let _ = self.sender.send((number, offsets, known));
     }
@@ -104,11 +104,11 @@ impl Committer {
     }
 
     /// Commits, except over offsets that are gone: their topics were deleted, and a topic made anew has
-    /// other records at the same offsets.
-    fn commit(&mut self, mut offsets: Offsets, known: &[TopicPartition]) -> Vec<Answer> {
+    /// other records at the same offsets. Another member may have begun to read it already, and have
+    /// committed for all of its partitions where they begin.
+    fn commit(&mut self, mut offsets: Offsets, known: &Offsets) -> Vec<Answer> {
         let mut all = Vec::new();
-        let of_known = offsets.iter().map(|(name, _)| name).filter(|name| known.contains(name));
-        let present = match self.committed(of_known) {
+        let present = match self.committed(known.iter().map(|(name, _)| name)) {
             Ok(present) => present,
             Err(error) => {
                 self.failed(&error);
@@ -116,9 +116,10 @@ impl Committer {
             }
         };
         for (name, committed) in present {
+            let is_enough = |at| known.iter().any(|(known, before)| *known == name && at >= *before);
             let outcome = match committed {
-                Ok(Some(_)) => continue,
-                Ok(None) => CommitOutcome::Gone,
+                Ok(Some(at)) if is_enough(at) => continue,
+                Ok(_) => CommitOutcome::Gone,
                 Err(_) => CommitOutcome::TryAgain,
             };
             tracing::warn!(partition = %name, ?outcome, "the offset that the group had is not to be seen");

@@ -17,12 +17,13 @@ use super::inbox::Outside;
 use super::jobs::{Job, Jobs};
 use crate::config::{Config, Cosmos, DeadLetter, Kafka};
 use crate::core::kafka::{Epoch, Offset, TopicPartition};
-use crate::core::worker::Input;
+use crate::core::worker::{CommitNumber, CommitOutcome, Input};
 use crate::kafka::Contact;
 use crate::observe::health::Health;
 use crate::observe::metrics::Metrics;
 use crate::source::consumer::{self, WorkerConsumer};
 use crate::source::context::Notice;
+use crate::source::lookup;
 
 /// A Kafka with topics of three partitions, a client that is subscribed to them, and an inbox.
 struct Rig {
@@ -182,5 +183,57 @@ fn what_begins_while_another_topic_is_deleted_is_read_when_that_is_given_back() 
     wait_until("what was given back to be gone", || !rig.consumer.assignment_lost());
     client.move_on(true).unwrap();
     assert_eq!(rig.assigned(), (0..3).map(|partition| name("a", partition)).collect());
+    client.close();
+}
+
+/// Commits an offset of partition 0 of topic `t`, over one that the group has.
+fn commit(client: &Client, offset: i64, known: Option<i64>) {
+    let of_first = |at| (name("t", 0), Offset(at));
+    let known = known.map(of_first).into_iter().collect();
+    client.commits.ask(CommitNumber::default(), vec![of_first(offset)], known);
+}
+
+impl Rig {
+    fn answer(&self) -> CommitOutcome {
+        match self.wait_for(|input| matches!(input, Input::Committed { .. })).pop() {
+            Some(Input::Committed { answers, .. }) => answers[0].2,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn committed(&self) -> Option<Offset> {
+        lookup::committed(&*self.consumer, "t", 1).unwrap()[0]
+    }
+
+    /// A client that has partition 0 of topic `t`, of which offset 5 is committed.
+    fn client_that_has_committed(&self) -> Client {
+        let mut client = self.client();
+        self.wait_for_notice(|notice| matches!(notice, Notice::Assigned(_)));
+        client.accept().unwrap();
+        client.assign(&[(name("t", 0), Offset(0))]).unwrap();
+        commit(&client, 5, None);
+        assert_eq!(self.answer(), CommitOutcome::Kept);
+        client
+    }
+}
+
+#[test]
+fn nothing_is_committed_over_an_offset_that_is_gone_or_lower_than_it_was() {
+    let rig = Rig::of(["t"]);
+    let client = rig.client_that_has_committed();
+    for (offset, known, outcome) in [
+        (9, Some(5), CommitOutcome::Kept),
+        // A commit that counts as failed was kept after all.
+        (10, Some(5), CommitOutcome::Kept),
+        // Somebody else has begun with the topic that was made anew.
+        (30, Some(20), CommitOutcome::Gone),
+    ] {
+        commit(&client, offset, known);
+        assert_eq!(rig.answer(), outcome, "{offset} over {known:?}");
+    }
+    assert_eq!(rig.committed(), Some(Offset(10)));
+    let other = vec![(name("t", 1), Offset(7))];
+    client.commits.ask(CommitNumber::default(), other.clone(), other);
+    assert_eq!(rig.answer(), CommitOutcome::Gone);
     client.close();
 }

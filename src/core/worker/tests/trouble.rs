@@ -404,7 +404,7 @@ fn a_topic_made_anew_that_holds_the_offset_again_is_taken_for_another() {
         bench.store(&batch);
         let effects = bench.after(0);
         assert!(
-            matches!(&effects[..], [Effect::Commit(_, _, known)] if *known == [tp(0)]),
+            matches!(&effects[..], [Effect::Commit(_, _, known)] if *known == [(tp(0), Offset(10))]),
             "{effects:?}"
         );
         bench.answer(0, 14, CommitOutcome::Gone);
