@@ -4,8 +4,8 @@
 //! (its event interface sets no callback, and librdkafka answers nothing else): a commit that Kafka
 //! refused would go unnoticed. So each commit waits for its answer here.
 
-use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -34,10 +34,27 @@ pub(super) type Offsets = Vec<(TopicPartition, Offset)>;
 /// A commit: what, and which offsets the group had of it.
 type Wanted = (CommitNumber, Offsets, Offsets);
 
+/// What was given back to the group since the commit on its way was asked for. While librdkafka commits
+/// it joins the group no more, but it knows nothing of the look before: what is committed after that
+/// would be in the name of the next generation, in which the partition may be somebody else's.
+#[derive(Clone, Default)]
+struct GivenBack(Arc<Mutex<Vec<TopicPartition>>>);
+
+impl GivenBack {
+    fn lock(&self) -> MutexGuard<'_, Vec<TopicPartition>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn names(&self) -> Vec<TopicPartition> {
+        self.lock().clone()
+    }
+}
+
 /// The thread that commits. Dropped, it ends by itself once Kafka has answered.
 pub(super) struct Commits {
     sender: Sender<Wanted>,
     thread: JoinHandle<()>,
+    given_back: GivenBack,
 }
 
 impl Commits {
@@ -50,17 +67,33 @@ impl Commits {
         place: String,
     ) -> std::io::Result<Self> {
         let (sender, receiver) = mpsc::channel();
-        let committer =
-            Committer { consumer, settings, outside, metrics, health, place, failing_since: None };
+        let given_back = GivenBack::default();
+        let committer = Committer {
+            consumer,
+            settings,
+            outside,
+            metrics,
+            health,
+            place,
+            given_back: given_back.clone(),
+            failing_since: None,
+        };
         let thread = std::thread::Builder::new()
             .name("kafka-commits".into())
             .spawn(move || committer.run(&receiver))?;
-        Ok(Self { sender, thread })
+        Ok(Self { sender, thread, given_back })
     }
 
+    /// Asks for a commit. The one before has been answered.
     pub(super) fn ask(&self, number: CommitNumber, offsets: Offsets, known: Offsets) {
+        self.given_back.lock().clear();
         // The thread ends only after this is dropped.
         let _ = self.sender.send((number, offsets, known));
+    }
+
+    /// Nothing more is begun for these: they are about to be given back to the group.
+    pub(super) fn give_back(&self, partitions: &[TopicPartition]) {
+        self.given_back.lock().extend_from_slice(partitions);
     }
 
     /// Waits for the commit that is on its way, and ends.
@@ -83,6 +116,7 @@ struct Committer {
     metrics: Metrics,
     health: Health,
     place: String,
+    given_back: GivenBack,
     failing_since: Option<Instant>,
 }
 
@@ -125,6 +159,10 @@ impl Committer {
             tracing::warn!(partition = %name, ?outcome, "the offset that the group had is not to be seen");
             let left_out = offsets.extract_if(.., |(other, _)| *other == name);
             all.extend(left_out.map(|(name, at)| (name, at, outcome)));
+        }
+        for name in &self.given_back.names() {
+            let left_out = offsets.extract_if(.., |(other, _)| other == name);
+            all.extend(left_out.map(|(name, at)| (name, at, CommitOutcome::TryAgain)));
         }
         if !offsets.is_empty() {
             all.extend(self.commit_over(&offsets));

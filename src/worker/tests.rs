@@ -237,3 +237,19 @@ fn nothing_is_committed_over_an_offset_that_is_gone_or_lower_than_it_was() {
     assert_eq!(rig.answer(), CommitOutcome::Gone);
     client.close();
 }
+
+#[test]
+fn what_is_given_back_while_the_group_is_asked_for_its_offset_is_not_committed() {
+    let rig = Rig::of(["t"]);
+    let mut client = rig.client_that_has_committed();
+    rig.cluster.broker_round_trip_time(1, Duration::from_millis(500)).unwrap();
+    commit(&client, 9, Some(5));
+    client.unassign(&[name("t", 0)]).unwrap();
+    let given_back = (rig.answer(), rig.committed());
+    client.assign(&[(name("t", 0), Offset(5))]).unwrap();
+    commit(&client, 6, Some(5));
+    let given_again = rig.answer();
+    client.close();
+    assert_eq!(given_back, (CommitOutcome::TryAgain, Some(Offset(5))));
+    assert_eq!(given_again, CommitOutcome::Kept);
+}
