@@ -123,7 +123,13 @@ struct Committer {
 impl Committer {
     fn run(mut self, receiver: &Receiver<Wanted>) {
         while let Ok((number, offsets, known)) = receiver.recv() {
-            let answers = self.commit(offsets, &known);
+            let (answers, problem) = self.commit(offsets, &known);
+            if let Some(error) = problem {
+                self.failed(&error);
+            } else {
+                self.failing_since = None;
+                self.health.clear("commits_failing", &self.place);
+            }
             for (name, offset, outcome) in &answers {
                 if *outcome == CommitOutcome::Kept {
                     Metrics::of_partition(&self.metrics.committed_offset, name).set(offset.0);
@@ -139,60 +145,61 @@ impl Committer {
 
     /// Commits, except over offsets that are gone: their topics were deleted, and a topic made anew has
     /// other records at the same offsets. Another member may have begun to read it already, and have
-    /// committed for all of its partitions where they begin.
-    fn commit(&mut self, mut offsets: Offsets, known: &Offsets) -> Vec<Answer> {
-        let mut all = Vec::new();
+    /// committed for all of its partitions where they begin. Gives what Kafka would not do besides, if
+    /// anything.
+    fn commit(&self, mut offsets: Offsets, known: &Offsets) -> (Vec<Answer>, Option<KafkaError>) {
         let present = match self.committed(known.iter().map(|(name, _)| name)) {
             Ok(present) => present,
             Err(error) => {
-                self.failed(&error);
-                return offsets.into_iter().map(|(name, at)| (name, at, CommitOutcome::TryAgain)).collect();
+                let again = |(name, at)| (name, at, CommitOutcome::TryAgain);
+                return (offsets.into_iter().map(again).collect(), Some(error));
             }
+        };
+        let (mut all, mut problem) = (Vec::new(), None);
+        let mut leave_out = |name: &TopicPartition, outcome| {
+            let left_out = offsets.extract_if(.., |(other, _)| other == name);
+            all.extend(left_out.map(|(name, at)| (name, at, outcome)));
         };
         for (name, committed) in present {
             let is_enough = |at| known.iter().any(|(known, before)| *known == name && at >= *before);
             let outcome = match committed {
                 Ok(Some(at)) if is_enough(at) => continue,
                 Ok(_) => CommitOutcome::Gone,
-                Err(_) => CommitOutcome::TryAgain,
+                Err(error) => {
+                    problem.get_or_insert(error);
+                    CommitOutcome::TryAgain
+                }
             };
             tracing::warn!(partition = %name, ?outcome, "the offset that the group had is not to be seen");
-            let left_out = offsets.extract_if(.., |(other, _)| *other == name);
-            all.extend(left_out.map(|(name, at)| (name, at, outcome)));
+            leave_out(&name, outcome);
         }
         for name in &self.given_back.names() {
-            let left_out = offsets.extract_if(.., |(other, _)| other == name);
-            all.extend(left_out.map(|(name, at)| (name, at, CommitOutcome::TryAgain)));
+            leave_out(name, CommitOutcome::TryAgain);
         }
         if !offsets.is_empty() {
-            all.extend(self.commit_over(&offsets));
+            let (answers, refused) = self.commit_over(offsets);
+            all.extend(answers);
+            problem = refused.or(problem);
         }
-        all
+        (all, problem)
     }
 
-    fn commit_over(&mut self, offsets: &Offsets) -> Vec<Answer> {
+    fn commit_over(&self, offsets: Offsets) -> (Vec<Answer>, Option<KafkaError>) {
         let places = offsets.iter().map(|(name, offset)| (name, *offset));
         let answer = lists::at(places).and_then(|list| self.consumer.commit(&list, CommitMode::Sync));
         let Err(error) = answer else {
-            self.failing_since = None;
-            self.health.clear("commits_failing", &self.place);
-            return offsets
-                .iter()
-                .map(|(name, offset)| (name.clone(), *offset, CommitOutcome::Kept))
-                .collect();
+            let kept = offsets.into_iter().map(|(name, at)| (name, at, CommitOutcome::Kept));
+            return (kept.collect(), None);
         };
-        self.failed(&error);
         // The error is that of one partition; the others may have been kept.
         let outcome = commit_outcome(error.rdkafka_error_code());
         let kept = self.committed(offsets.iter().map(|(name, _)| name)).unwrap_or_default();
-        offsets
-            .iter()
-            .map(|(name, offset)| {
-                let is_kept =
-                    kept.iter().any(|(kept, at)| kept == name && matches!(at, Ok(Some(at)) if at >= offset));
-                (name.clone(), *offset, if is_kept { CommitOutcome::Kept } else { outcome })
-            })
-            .collect()
+        let answers = offsets.into_iter().map(|(name, offset)| {
+            let is_kept =
+                kept.iter().any(|(kept, at)| *kept == name && matches!(at, Ok(Some(at)) if *at >= offset));
+            (name, offset, if is_kept { CommitOutcome::Kept } else { outcome })
+        });
+        (answers.collect(), Some(error))
     }
 
     fn failed(&mut self, error: &KafkaError) {

@@ -232,9 +232,12 @@ fn nothing_is_committed_over_an_offset_that_is_gone_or_lower_than_it_was() {
         assert_eq!(rig.answer(), outcome, "{offset} over {known:?}");
     }
     assert_eq!(rig.committed(), Some(Offset(10)));
+    // Kafka answers: that commits fail is over, even if there is nothing more to commit.
+    rig.health.raise("commits_failing", "worker-0", "");
     let other = vec![(name("t", 1), Offset(7))];
     client.commits.ask(CommitNumber::default(), other.clone(), other);
     assert_eq!(rig.answer(), CommitOutcome::Gone);
+    assert!(!rig.is_raised("commits_failing"));
     client.close();
 }
 
