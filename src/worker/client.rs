@@ -99,6 +99,7 @@ impl Client {
     /// Gives partitions back to the group.
     pub(super) fn unassign(&mut self, partitions: &[TopicPartition]) -> KafkaResult<()> {
         self.moves.to.retain(|name, _| !partitions.contains(name));
+        self.commits.give_back(partitions);
         self.consumer.context().answered();
         self.consumer.incremental_unassign(&assigned_of(&self.consumer, &lists::of(partitions))?)
     }

@@ -4,8 +4,8 @@
 //! (its event interface sets no callback, and librdkafka answers nothing else): a commit that Kafka
 //! refused would go unnoticed. So each commit waits for its answer here.
 
-use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -31,13 +31,30 @@ const WORTH_MENTIONING: Duration = Duration::from_secs(10);
 /// What to commit.
 pub(super) type Offsets = Vec<(TopicPartition, Offset)>;
 
-/// A commit: what, and for which of it the group has an offset.
-type Wanted = (CommitNumber, Offsets, Vec<TopicPartition>);
+/// A commit: what, and which offsets the group had of it.
+type Wanted = (CommitNumber, Offsets, Offsets);
+
+/// What was given back to the group since the commit on its way was asked for. While librdkafka commits
+/// it joins the group no more, but it knows nothing of the look before: what is committed after that
+/// would be in the name of the next generation, in which the partition may be somebody else's.
+#[derive(Clone, Default)]
+struct GivenBack(Arc<Mutex<Vec<TopicPartition>>>);
+
+impl GivenBack {
+    fn lock(&self) -> MutexGuard<'_, Vec<TopicPartition>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn names(&self) -> Vec<TopicPartition> {
+        self.lock().clone()
+    }
+}
 
 /// The thread that commits. Dropped, it ends by itself once Kafka has answered.
 pub(super) struct Commits {
     sender: Sender<Wanted>,
     thread: JoinHandle<()>,
+    given_back: GivenBack,
 }
 
 impl Commits {
@@ -50,17 +67,33 @@ impl Commits {
         place: String,
     ) -> std::io::Result<Self> {
         let (sender, receiver) = mpsc::channel();
-        let committer =
-            Committer { consumer, settings, outside, metrics, health, place, failing_since: None };
+        let given_back = GivenBack::default();
+        let committer = Committer {
+            consumer,
+            settings,
+            outside,
+            metrics,
+            health,
+            place,
+            given_back: given_back.clone(),
+            failing_since: None,
+        };
         let thread = std::thread::Builder::new()
             .name("kafka-commits".into())
             .spawn(move || committer.run(&receiver))?;
-        Ok(Self { sender, thread })
+        Ok(Self { sender, thread, given_back })
     }
 
-    pub(super) fn ask(&self, number: CommitNumber, offsets: Offsets, known: Vec<TopicPartition>) {
+    /// Asks for a commit. The one before has been answered.
+    pub(super) fn ask(&self, number: CommitNumber, offsets: Offsets, known: Offsets) {
+        self.given_back.lock().clear();
         // The thread ends only after this is dropped.
         let _ = self.sender.send((number, offsets, known));
+    }
+
+    /// Nothing more is begun for these: they are about to be given back to the group.
+    pub(super) fn give_back(&self, partitions: &[TopicPartition]) {
+        self.given_back.lock().extend_from_slice(partitions);
     }
 
     /// Waits for the commit that is on its way, and ends.
@@ -83,13 +116,20 @@ struct Committer {
     metrics: Metrics,
     health: Health,
     place: String,
+    given_back: GivenBack,
     failing_since: Option<Instant>,
 }
 
 impl Committer {
     fn run(mut self, receiver: &Receiver<Wanted>) {
         while let Ok((number, offsets, known)) = receiver.recv() {
-            let answers = self.commit(offsets, &known);
+            let (answers, problem) = self.commit(offsets, &known);
+            if let Some(error) = problem {
+                self.failed(&error);
+            } else {
+                self.failing_since = None;
+                self.health.clear("commits_failing", &self.place);
+            }
             for (name, offset, outcome) in &answers {
                 if *outcome == CommitOutcome::Kept {
                     Metrics::of_partition(&self.metrics.committed_offset, name).set(offset.0);
@@ -104,56 +144,62 @@ impl Committer {
     }
 
     /// Commits, except over offsets that are gone: their topics were deleted, and a topic made anew has
-    /// other records at the same offsets.
-    fn commit(&mut self, mut offsets: Offsets, known: &[TopicPartition]) -> Vec<Answer> {
-        let mut all = Vec::new();
-        let of_known = offsets.iter().map(|(name, _)| name).filter(|name| known.contains(name));
-        let present = match self.committed(of_known) {
+    /// other records at the same offsets. Another member may have begun to read it already, and have
+    /// committed for all of its partitions where they begin. Gives what Kafka would not do besides, if
+    /// anything.
+    fn commit(&self, mut offsets: Offsets, known: &Offsets) -> (Vec<Answer>, Option<KafkaError>) {
+        let present = match self.committed(known.iter().map(|(name, _)| name)) {
             Ok(present) => present,
             Err(error) => {
-                self.failed(&error);
-                return offsets.into_iter().map(|(name, at)| (name, at, CommitOutcome::TryAgain)).collect();
+                let again = |(name, at)| (name, at, CommitOutcome::TryAgain);
+                return (offsets.into_iter().map(again).collect(), Some(error));
             }
         };
+        let (mut all, mut problem) = (Vec::new(), None);
+        let mut leave_out = |name: &TopicPartition, outcome| {
+            let left_out = offsets.extract_if(.., |(other, _)| other == name);
+            all.extend(left_out.map(|(name, at)| (name, at, outcome)));
+        };
         for (name, committed) in present {
+            let is_enough = |at| known.iter().any(|(known, before)| *known == name && at >= *before);
             let outcome = match committed {
-                Ok(Some(_)) => continue,
-                Ok(None) => CommitOutcome::Gone,
-                Err(_) => CommitOutcome::TryAgain,
+                Ok(Some(at)) if is_enough(at) => continue,
+                Ok(_) => CommitOutcome::Gone,
+                Err(error) => {
+                    problem.get_or_insert(error);
+                    CommitOutcome::TryAgain
+                }
             };
             tracing::warn!(partition = %name, ?outcome, "the offset that the group had is not to be seen");
-            let left_out = offsets.extract_if(.., |(other, _)| *other == name);
-            all.extend(left_out.map(|(name, at)| (name, at, outcome)));
+            leave_out(&name, outcome);
+        }
+        for name in &self.given_back.names() {
+            leave_out(name, CommitOutcome::TryAgain);
         }
         if !offsets.is_empty() {
-            all.extend(self.commit_over(&offsets));
+            let (answers, refused) = self.commit_over(offsets);
+            all.extend(answers);
+            problem = refused.or(problem);
         }
-        all
+        (all, problem)
     }
 
-    fn commit_over(&mut self, offsets: &Offsets) -> Vec<Answer> {
+    fn commit_over(&self, offsets: Offsets) -> (Vec<Answer>, Option<KafkaError>) {
         let places = offsets.iter().map(|(name, offset)| (name, *offset));
         let answer = lists::at(places).and_then(|list| self.consumer.commit(&list, CommitMode::Sync));
         let Err(error) = answer else {
-            self.failing_since = None;
-            self.health.clear("commits_failing", &self.place);
-            return offsets
-                .iter()
-                .map(|(name, offset)| (name.clone(), *offset, CommitOutcome::Kept))
-                .collect();
+            let kept = offsets.into_iter().map(|(name, at)| (name, at, CommitOutcome::Kept));
+            return (kept.collect(), None);
         };
-        self.failed(&error);
         // The error is that of one partition; the others may have been kept.
         let outcome = commit_outcome(error.rdkafka_error_code());
         let kept = self.committed(offsets.iter().map(|(name, _)| name)).unwrap_or_default();
-        offsets
-            .iter()
-            .map(|(name, offset)| {
-                let is_kept =
-                    kept.iter().any(|(kept, at)| kept == name && matches!(at, Ok(Some(at)) if at >= offset));
-                (name.clone(), *offset, if is_kept { CommitOutcome::Kept } else { outcome })
-            })
-            .collect()
+        let answers = offsets.into_iter().map(|(name, offset)| {
+            let is_kept =
+                kept.iter().any(|(kept, at)| *kept == name && matches!(at, Ok(Some(at)) if *at >= offset));
+            (name, offset, if is_kept { CommitOutcome::Kept } else { outcome })
+        });
+        (answers.collect(), Some(error))
     }
 
     fn failed(&mut self, error: &KafkaError) {

@@ -2,6 +2,7 @@
 //! they share.
 
 pub(super) mod bench;
+mod commits;
 mod whole;
 
 use std::collections::BTreeSet;

@@ -200,6 +200,15 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
         }
     }
 
+    /// A partition that was held is not any more. If it is lost, another worker of the process may hold it
+    /// by now.
+    fn release(&self, name: &TopicPartition) {
+        let is_ours = self.machine.standing().any(|standing| standing.partition == *name);
+        if is_ours || !self.shared.ownership.owns_beside(self.number, name) {
+            self.shared.health.clear_place(&name.to_string());
+        }
+    }
+
     fn replace_client(&mut self) {
         self.machine.apply(Input::ClientLost, Instant::now());
         let lost = self.owned.clone();
@@ -326,7 +335,7 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
             Effect::Held(name, hold) => {
                 self.shared.health.raise(hold.as_str(), name.to_string(), hold.to_string());
             }
-            Effect::Released(name) => self.shared.health.clear_place(&name.to_string()),
+            Effect::Released(name) => self.release(&name),
             Effect::Skipped(name, policy, count) => {
                 tracing::error!(partition = %name, policy = policy.as_str(), count, "records were left out by policy");
                 let labels = [name.topic.as_ref(), policy.as_str()];

@@ -13,7 +13,7 @@ use super::settings::Settings;
 use crate::core::kafka::{Epoch, TopicPartition};
 
 /// Tells commits apart: the answer to one that was asked of an earlier client is for nobody.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CommitNumber(u64);
 
 /// The worker's commits.

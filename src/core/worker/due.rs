@@ -155,7 +155,7 @@ impl Worker {
         let mut known = Vec::new();
         for (name, partition) in self.partitions() {
             if let Some(offset) = partition.to_commit() {
-                known.extend(partition.committed.map(|_| name.clone()));
+                known.extend(partition.committed.map(|committed| (name.clone(), committed)));
                 epochs.insert(name.clone(), partition.epoch);
                 offsets.push((name, offset));
             }

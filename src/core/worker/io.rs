@@ -100,8 +100,8 @@ pub enum CommitOutcome {
     TryAgain,
     /// Never, for this assignment.
     Refused,
-    /// It was not asked for: the group has no offset any more where it had one. Kafka deletes them with
-    /// the topic, so what is there now, if anything, are other records.
+    /// It was not asked for: the group has no offset any more where it had one, or a lower one, which is
+    /// not ours. Kafka deletes them with the topic, so what is there now, if anything, are other records.
     Gone,
 }
 
@@ -188,10 +188,10 @@ pub enum Effect {
     WindDown(TopicPartition, Epoch),
     /// Start nothing more of the micro-batch in flight.
     Abandon(TopicPartition, Epoch),
-    /// Commit these offsets; answered by [`Input::Committed`]. There is no other commit before that. For
-    /// the last ones the group has an offset; see first whether it still has
+    /// Commit these offsets; answered by [`Input::Committed`]. There is no other commit before that. The
+    /// last ones are what the group had of them; see first whether it still has
     /// ([`CommitOutcome::Gone`]).
-    Commit(CommitNumber, Vec<(TopicPartition, Offset)>, Vec<TopicPartition>),
+    Commit(CommitNumber, Vec<(TopicPartition, Offset)>, Vec<(TopicPartition, Offset)>),
     /// Find out whether these can be read; answered by [`Input::Probed`].
     Probe(Vec<(TopicPartition, Epoch, Stretch)>),
     /// Read the limits of these, which are read from these offsets on; answered by [`Input::Ranges`].

@@ -47,6 +47,12 @@ impl Worker {
                 partition.phase = over_corrupt(probed.stretch.from, probed.stretch.from);
                 self.effects.push(Effect::Stop(name.clone()));
             }
+            // What lies before it may have been met and passed over as well, and repaired meanwhile. This
+            // one is met again when all of that has been read.
+            (Phase::Reading, Finding::Unreadable { at, .. }) if at > probed.stretch.from => {
+                partition.phase = over_corrupt(probed.stretch.from, probed.stretch.from);
+                self.effects.push(Effect::Stop(name.clone()));
+            }
             (Phase::Reading, Finding::Unreadable { at, resumes_at: Some(to) }) if skip_corrupt => {
                 partition.breaks_off(at);
                 partition.phase = over_corrupt(at, to);

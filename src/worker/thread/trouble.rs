@@ -75,6 +75,12 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
         if self.statistics.joining.is_none() {
             health.clear("group_forbidden", &self.place);
         }
+        if self.machine.owned() == 0 {
+            // There is nothing to commit and nothing to read that could tell that it is over. That a whole
+            // topic is forbidden is said of the topic.
+            health.clear("commits_failing", &self.place);
+            health.clear("topic_forbidden", &self.place);
+        }
         let standing_outside = self.statistics.joining.as_ref().filter(|_| self.machine.owned() == 0);
         if let Some(state) = standing_outside {
             let since = *self.joining_since.get_or_insert_with(Instant::now);

@@ -1,6 +1,6 @@
 //! Records that the client may have passed over, and ones that are in hand and nowhere else any more.
 
-use super::trouble::write_of;
+use super::trouble::{stretch, unreadable, write_of};
 use super::*;
 
 fn leaves_out(effects: &[Effect], count: u64) -> bool {
@@ -24,6 +24,38 @@ fn records_that_were_passed_over_and_can_be_read_later_are_read() {
     assert!(matches!(effects.as_slice(), [Effect::SeekAndResume(_, Offset(10)), ..]), "{effects:?}");
     bench.take(0, 10..14);
     assert_eq!(bench.batch(0).records.range(), Some((Offset(10), Offset(13))));
+}
+
+/// It was met twice, and one of the two was repaired before a probe could tell.
+#[test]
+fn records_that_were_passed_over_before_others_that_cannot_be_read_are_read() {
+    for skip_corrupt in [false, true] {
+        let mut bench = Bench::reading(Settings { skip_corrupt, ..settings() });
+        let probed = bench.meets_something_unreadable();
+        bench.finds(&probed, Finding::Unknown);
+        bench.take(0, [15]);
+        bench.apply(Input::Unreadable);
+        let batch = bench.batch(100);
+        bench.store(&batch);
+        let probed = bench.probe_after(5_000);
+        assert_eq!(probed.stretch, stretch(10, 16));
+        bench.finds(&probed, unreadable(16, Some(20)));
+        let effects = bench.after(1_000);
+        assert!(commits(&effects).iter().all(|(_, offset)| *offset == 10), "{effects:?}");
+        assert!(
+            matches!(effects.as_slice(), [Effect::Stop(_), Effect::SeekAndResume(_, Offset(10)), ..]),
+            "{effects:?}"
+        );
+        bench.take(0, 10..16);
+        let batch = bench.batch(100);
+        bench.store(&batch);
+        let probed = bench.meets_something_unreadable();
+        bench.finds(&probed, unreadable(16, None));
+        let effects = bench.after(0);
+        assert!(
+            effects.iter().any(|effect| matches!(effect, Effect::Held(_, Hold::Corrupt { at: Offset(16) })))
+        );
+    }
 }
 
 #[test]

@@ -68,11 +68,11 @@ pub(super) fn write_of(effects: &mut Vec<Effect>) -> Batch {
     }
 }
 
-fn stretch(from: i64, to: i64) -> Stretch {
+pub(super) fn stretch(from: i64, to: i64) -> Stretch {
     Stretch { from: Offset(from), to: Offset(to) }
 }
 
-fn unreadable(at: i64, resumes_at: Option<i64>) -> Finding {
+pub(super) fn unreadable(at: i64, resumes_at: Option<i64>) -> Finding {
     Finding::Unreadable { at: Offset(at), resumes_at: resumes_at.map(Offset) }
 }
 
@@ -403,7 +403,10 @@ fn a_topic_made_anew_that_holds_the_offset_again_is_taken_for_another() {
         let batch = bench.batch(0);
         bench.store(&batch);
         let effects = bench.after(0);
-        assert!(matches!(&effects[..], [Effect::Commit(_, _, known)] if *known == [tp(0)]), "{effects:?}");
+        assert!(
+            matches!(&effects[..], [Effect::Commit(_, _, known)] if *known == [(tp(0), Offset(10))]),
+            "{effects:?}"
+        );
         bench.answer(0, 14, CommitOutcome::Gone);
         let asked = bench.after(0);
         bench.take(0, [14]);

@@ -143,6 +143,10 @@ impl Log {
         }
     }
 
+    pub(super) fn repair(&mut self) {
+        self.unreadable.pop_first();
+    }
+
     pub(super) fn heal(&mut self) {
         self.unreadable.clear();
     }

@@ -64,6 +64,16 @@ enum Question {
     Probes(Vec<(TopicPartition, Epoch, Stretch)>),
 }
 
+impl Question {
+    /// What a probe says that could not tell; other questions are asked until they are answered.
+    fn in_vain(self) -> Option<Input> {
+        let Self::Probes(stretches) = self else { return None };
+        let unknown =
+            |(partition, epoch, stretch)| Probed { partition, epoch, stretch, finding: Finding::Unknown };
+        Some(Input::Probed(stretches.into_iter().map(unknown).collect()))
+    }
+}
+
 impl World {
     fn new(settings: Settings) -> Self {
         let worker = Worker::new(settings.clone(), Budget::new(BUDGET));

@@ -18,6 +18,8 @@ enum Step {
     Others(i32, usize),
     Produce(i32, i64, bool),
     Delete(i32, i64),
+    /// The first thing of a partition that cannot be read is repaired, or all of them are.
+    Repair(i32),
     Heal,
     Deliver(i32, usize),
     /// A record of a micro-batch ends, or the micro-batch does.
@@ -26,6 +28,8 @@ enum Step {
     Break(usize),
     /// A question is looked into; its answer is heard later.
     Look(usize),
+    /// Probes cannot tell.
+    LookInVain,
     Hear(usize),
     AnswerCommit(bool, CommitOutcome),
     Operator(i32),
@@ -52,11 +56,13 @@ fn step() -> impl Strategy<Value = Step> {
         14 => (number(), 1..4i64, prop::bool::weighted(0.9))
             .prop_map(|(number, gap, readable)| Step::Produce(number, gap, readable)),
         1 => (number(), 1..200i64).prop_map(|(number, low)| Step::Delete(number, low)),
+        1 => number().prop_map(Step::Repair),
         1 => Just(Step::Heal),
         20 => (number(), 1..8usize).prop_map(|(number, count)| Step::Deliver(number, count)),
         20 => (0..9usize, 0..9usize).prop_map(|(which, record)| Step::Settle(which, record)),
         1 => (0..9usize).prop_map(Step::Break),
         14 => (0..9usize).prop_map(Step::Look),
+        2 => Just(Step::LookInVain),
         14 => (0..9usize).prop_map(Step::Hear),
         8 => (prop::bool::weighted(0.9), outcome).prop_map(|(kept, told)| Step::AnswerCommit(kept, told)),
         1 => number().prop_map(Step::Operator),
@@ -98,6 +104,7 @@ impl World {
             }
             Step::Produce(number, gap, is_readable) => self.log(number).produce(gap, is_readable),
             Step::Delete(number, low) => self.log(number).delete_below(low),
+            Step::Repair(number) => self.log(number).repair(),
             Step::Heal => self.logs.values_mut().for_each(Log::heal),
             Step::Deliver(number, count) => self.deliver(number, count),
             Step::Settle(which, record) => self.settle(which, record),
@@ -113,6 +120,10 @@ impl World {
                 let question = self.questions.swap_remove(which % self.questions.len());
                 let answer = self.look(question);
                 self.answers.extend(answer);
+            }
+            Step::LookInVain => {
+                let probes = self.questions.extract_if(.., |asked| matches!(asked, Question::Probes(_)));
+                self.answers.extend(probes.filter_map(Question::in_vain));
             }
             Step::Hear(which) if !self.answers.is_empty() => {
                 let answer = self.answers.swap_remove(which % self.answers.len());
