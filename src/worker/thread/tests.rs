@@ -130,3 +130,20 @@ fn what_a_client_says_that_is_replaced_is_void() {
     });
     led.worker.client.take().unwrap().close();
 }
+
+#[test]
+fn what_was_wrong_with_partitions_is_over_when_there_are_none() {
+    let bench = Bench::new();
+    let mut led = Led::by(&bench);
+    led.apply(Input::Assigned(vec![name(0)]));
+    let reasons = ["topic_forbidden", "commits_failing"];
+    let raised = || reasons.map(|reason| bench.shared.health.is_raised(reason, "worker-0"));
+    for reason in reasons {
+        bench.shared.health.raise(reason, "worker-0", "");
+    }
+    led.worker.report_membership();
+    assert_eq!(raised(), [true, true]);
+    led.apply(Input::Revoked { partitions: vec![name(0)], lost: true });
+    led.worker.report_membership();
+    assert_eq!(raised(), [false, false]);
+}
