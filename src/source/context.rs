@@ -119,7 +119,9 @@ impl ClientContext for WorkerContext {
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         self.tells();
-        self.base.log(level, facility, message);
+        // A client that ends leaves its group even if it has not joined yet, which librdkafka does not expect.
+        let is_expected = facility == "REBALANCE" && self.closing.load(Ordering::Relaxed);
+        self.base.log(if is_expected { RDKafkaLogLevel::Debug } else { level }, facility, message);
     }
 
     fn stats_raw(&self, json: &[u8]) {
