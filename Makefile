@@ -5,7 +5,7 @@ SHELL := /bin/bash
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint build clean-cache
+.PHONY: help demo test lint build bench clean-cache
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,10 @@ lint: ## the checks alone: form, clippy, licences, shell scripts
 build: ## the release binary, target/release/streamproc
 	@scripts/setup.sh demo
 	cargo build --locked --release
+
+bench: ## what an event costs: real Kafka, the service, an endpoint that answers at once
+	@scripts/setup.sh test
+	cargo bench --locked --bench pipeline -- $(ARGS)
 
 clean-cache: ## remove what the set-up fetched (.cache)
 	rm -rf .cache

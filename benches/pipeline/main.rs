@@ -1,0 +1,102 @@
+//! From a real Kafka through the service, as the process that users run, into an endpoint that answers at
+//! once: what an event costs.
+//!
+//!     cargo bench --bench pipeline              every case, some minutes
+//!     cargo bench --bench pipeline -- --quick   a tenth of the events
+//!     cargo bench --bench pipeline -- backlog   the cases whose names contain this
+//!
+//! Prints a table and writes `target/bench/pipeline.json`. CPU is that of the service alone; the broker and
+//! the endpoint take theirs of the same cores.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub, missing_docs)]
+
+mod cases;
+mod endpoint;
+mod floor;
+mod run;
+#[path = "../../tests/support/mod.rs"]
+mod support;
+mod usage;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use clap::Parser;
+use comfy_table::{CellAlignment, Table, presets};
+
+use cases::Case;
+use run::{Measured, Stage};
+use support::kafka::{Cluster, Options};
+
+#[derive(Parser)]
+struct Arguments {
+    /// Only the cases whose names contain this.
+    only: Option<String>,
+    /// A tenth of the events, and of the time.
+    #[arg(long)]
+    quick: bool,
+    /// What cargo gives every benchmark.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+fn main() {
+    if floor::is_asked_for() {
+        return floor::main();
+    }
+    let arguments = Arguments::parse();
+    let cluster = Cluster::start(&Options::brokers(1).property("group.initial.rebalance.delay.ms", "0"));
+    let mut stage = Stage::new(&cluster);
+    let mut all: BTreeMap<String, Measured> = BTreeMap::new();
+    let cases = Case::all(if arguments.quick { 10 } else { 1 });
+    let chosen = cases.into_iter().filter(|case| match &arguments.only {
+        Some(word) => case.name.contains(word.as_str()),
+        None => true,
+    });
+    for case in chosen {
+        eprintln!("{} ...", case.name);
+        let measured = stage.measure(&case);
+        println!("{}", table([(&case.name, &measured)].into_iter()));
+        all.insert(case.name, measured);
+    }
+    println!("\n{}", table(all.iter()));
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("bench").join("pipeline.json");
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(&file, serde_json::to_string_pretty(&all).unwrap()).unwrap();
+    println!("written to {}", file.display());
+}
+
+fn table<'a>(measured: impl Iterator<Item = (&'a String, &'a Measured)>) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_header([
+        "case",
+        "events",
+        "events/s",
+        "us CPU/event",
+        "÷ floor",
+        "docs/request",
+        "peak MB",
+        "p50 ms",
+        "p99 ms",
+    ]);
+    for (name, one) in measured {
+        let optional = |value: Option<f64>, digits: usize| {
+            value.map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"))
+        };
+        table.add_row([
+            name.clone(),
+            one.events.to_string(),
+            format!("{:.0}", one.events_per_second),
+            format!("{:.2}", one.cpu_micros_per_event),
+            optional(one.over_floor, 2),
+            format!("{:.1}", one.documents_per_request),
+            format!("{:.0}", one.peak_resident_bytes as f64 / 1e6),
+            optional(one.p50_millis, 0),
+            optional(one.p99_millis, 0),
+        ]);
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
