@@ -4,6 +4,7 @@
 //! |----------------------------------|----------------------------|---------------------------------------|
 //! | an offset for the partition      | the topic still holds it   | there                                 |
 //! | an offset for the partition      | the topic does not hold it | `kafka.on_out_of_range` decides       |
+//! | nothing, where it had an offset  |                            | `kafka.on_out_of_range`: made anew     |
 //! | nothing for this partition       | but for others of the topic | at the oldest: it was added later    |
 //! | nothing for any of the topic     | we own its partition 0     | `kafka.start`, committed for all of them first |
 //! | nothing for any of the topic     | somebody else owns it      | wait until they have                  |
@@ -44,9 +45,15 @@ pub enum TopicStart {
     Fail,
 }
 
-/// Decides for a topic, from what the group has committed for each of its partitions.
-pub fn topic_start(committed: &[Option<Offset>], first: FirstStart, owns_partition_zero: bool) -> TopicStart {
-    if committed.iter().any(Option::is_some) {
+/// Decides for a topic, from what the group has committed for each of its partitions, and whether it is
+/// known to have had an offset of it before.
+pub fn topic_start(
+    committed: &[Option<Offset>],
+    is_known: bool,
+    first: FirstStart,
+    owns_partition_zero: bool,
+) -> TopicStart {
+    if is_known || committed.iter().any(Option::is_some) {
         return TopicStart::Known;
     }
     match (first, owns_partition_zero) {
@@ -57,15 +64,18 @@ pub fn topic_start(committed: &[Option<Offset>], first: FirstStart, owns_partiti
     }
 }
 
-/// Decides for a partition of a topic that the group knows.
+/// Decides for a partition of a topic that the group knows. `before` is an offset that the group is known
+/// to have had: Kafka deletes it with the topic alone.
 pub fn partition_start(
     committed: Option<Offset>,
+    before: Option<Offset>,
     low: Offset,
     high: Offset,
     out_of_range: OutOfRangePolicy,
 ) -> Begin {
-    match committed {
+    match committed.or(before) {
         None => Begin::Unset(low),
+        Some(before) if committed.is_none() => out_of_range.apply_anew(before, low, high),
         Some(offset) if (low..=high).contains(&offset) => Begin::At(offset),
         Some(offset) => out_of_range.apply(offset, low, high),
     }
@@ -83,7 +93,7 @@ pub fn reset_start(
     out_of_range: OutOfRangePolicy,
 ) -> Option<Begin> {
     let set = committed.filter(|offset| *offset != held)?;
-    Some(partition_start(Some(set), low, high, out_of_range))
+    Some(partition_start(Some(set), None, low, high, out_of_range))
 }
 
 /// What every partition of a topic gets under [`TopicStart::Fail`].
@@ -99,12 +109,13 @@ mod tests {
     fn the_start_setting_applies_only_while_the_group_has_no_offset_for_any_partition() {
         let none = [None, None];
         let some = [None, Some(Offset(4))];
-        assert_eq!(topic_start(&none, FirstStart::Earliest, true), TopicStart::CommitEarliest);
-        assert_eq!(topic_start(&none, FirstStart::Latest, true), TopicStart::CommitLatest);
-        assert_eq!(topic_start(&none, FirstStart::Latest, false), TopicStart::Wait);
-        assert_eq!(topic_start(&none, FirstStart::Fail, true), TopicStart::Fail);
+        assert_eq!(topic_start(&none, false, FirstStart::Earliest, true), TopicStart::CommitEarliest);
+        assert_eq!(topic_start(&none, false, FirstStart::Latest, true), TopicStart::CommitLatest);
+        assert_eq!(topic_start(&none, false, FirstStart::Latest, false), TopicStart::Wait);
+        assert_eq!(topic_start(&none, false, FirstStart::Fail, true), TopicStart::Fail);
         for first in [FirstStart::Earliest, FirstStart::Latest, FirstStart::Fail] {
-            assert_eq!(topic_start(&some, first, false), TopicStart::Known);
+            assert_eq!(topic_start(&some, false, first, false), TopicStart::Known);
+            assert_eq!(topic_start(&none, true, first, true), TopicStart::Known, "it was made anew");
         }
     }
 
@@ -122,7 +133,19 @@ mod tests {
             (Some(4), OutOfRangePolicy::Latest, Begin::Jump { to: high, lost: 16 }),
             (Some(90), OutOfRangePolicy::Earliest, Begin::Jump { to: low, lost: 0 }),
         ] {
-            assert_eq!(partition_start(committed.map(Offset), low, high, policy), expected, "{committed:?}");
+            for before in [None, Some(Offset(15))] {
+                if committed.is_some() || before.is_none() {
+                    let begin = partition_start(committed.map(Offset), before, low, high, policy);
+                    assert_eq!(begin, expected, "{committed:?}");
+                }
+            }
+        }
+        for (policy, expected) in [
+            (OutOfRangePolicy::Hold, hold(15)),
+            (OutOfRangePolicy::Earliest, Begin::Jump { to: low, lost: 0 }),
+            (OutOfRangePolicy::Latest, Begin::Jump { to: high, lost: 10 }),
+        ] {
+            assert_eq!(partition_start(None, Some(Offset(15)), low, high, policy), expected, "made anew");
         }
     }
 

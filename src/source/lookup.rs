@@ -11,6 +11,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
 use super::lists;
+use super::seen::Seen;
 use crate::config::Kafka;
 use crate::core::kafka::{Epoch, Offset, TopicPartition};
 use crate::core::start::{FirstStart, TopicStart, partition_start, refused_start, reset_start, topic_start};
@@ -30,6 +31,7 @@ pub struct Lookup<'a, C: ConsumerContext + 'static> {
     consumer: Arc<BaseConsumer<C>>,
     first: FirstStart,
     out_of_range: OutOfRangePolicy,
+    seen: Seen,
     silent: BTreeSet<i32>,
     ending: &'a AtomicBool,
 }
@@ -92,9 +94,10 @@ impl<'a, C: ConsumerContext + 'static> Lookup<'a, C> {
         consumer: Arc<BaseConsumer<C>>,
         first: FirstStart,
         out_of_range: OutOfRangePolicy,
+        seen: Seen,
         ending: &'a AtomicBool,
     ) -> Self {
-        Self { consumer, first, out_of_range, silent: BTreeSet::new(), ending }
+        Self { consumer, first, out_of_range, seen, silent: BTreeSet::new(), ending }
     }
 
     /// Finds where partitions begin. Those that cannot be found are left out, with the reason why.
@@ -119,7 +122,12 @@ impl<'a, C: ConsumerContext + 'static> Lookup<'a, C> {
         let leaders = leaders(&*self.consumer, topic)?;
         let count = count(&leaders);
         let committed = committed(&*self.consumer, topic, count)?;
-        match topic_start(&committed, self.first, owns_first) {
+        for (partition, offset) in (0..).zip(&committed) {
+            if let Some(offset) = offset {
+                self.seen.note(&TopicPartition::new(topic, partition), *offset);
+            }
+        }
+        match topic_start(&committed, self.seen.knows(topic), self.first, owns_first) {
             TopicStart::Known => {
                 for (name, epoch) in entries {
                     let (low, high) = match self.limits(&leaders, name) {
@@ -129,7 +137,8 @@ impl<'a, C: ConsumerContext + 'static> Lookup<'a, C> {
                             continue;
                         }
                     };
-                    let begin = partition_start(of(&committed, name), low, high, self.out_of_range);
+                    let (present, before) = (of(&committed, name), self.seen.of(name));
+                    let begin = partition_start(present, before, low, high, self.out_of_range);
                     starts.found.push((name.clone(), *epoch, begin));
                 }
             }
@@ -182,6 +191,9 @@ impl<'a, C: ConsumerContext + 'static> Lookup<'a, C> {
         lists::at(picked.iter().map(|(name, offset)| (name, *offset)))
             .and_then(|list| self.consumer.commit(&list, CommitMode::Sync))
             .map_err(asked(format!("committing the starts of {topic}")))?;
+        for (name, offset) in &picked {
+            self.seen.note(name, *offset);
+        }
         let (partitions, start) = (picked.len(), self.first);
         tracing::info!(topic, partitions, ?start, "the group is new to the topic: starts committed");
         for (name, epoch) in entries {
@@ -399,7 +411,8 @@ mod tests {
             .create()
             .unwrap();
         let policy = OutOfRangePolicy::Hold;
-        (cluster, Lookup::new(Arc::new(consumer), FirstStart::Earliest, policy, &GOES_ON))
+        let lookup = Lookup::new(Arc::new(consumer), FirstStart::Earliest, policy, Seen::default(), &GOES_ON);
+        (cluster, lookup)
     }
 
     fn all(partitions: i32) -> Vec<(TopicPartition, Epoch)> {

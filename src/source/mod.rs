@@ -8,4 +8,5 @@ pub mod headers;
 pub mod lists;
 pub mod lookup;
 pub mod probe;
+pub mod seen;
 pub mod statistics;

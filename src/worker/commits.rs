@@ -132,6 +132,7 @@ impl Committer {
             }
             for (name, offset, outcome) in &answers {
                 if *outcome == CommitOutcome::Kept {
+                    self.settings.seen.note(name, *offset);
                     Metrics::of_partition(&self.metrics.committed_offset, name).set(offset.0);
                     self.metrics.committed_now(name);
                 } else {

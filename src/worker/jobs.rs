@@ -183,6 +183,7 @@ impl Asker {
             Arc::clone(&self.consumer),
             settings.first_start,
             settings.machine.on_out_of_range,
+            settings.seen.clone(),
             &self.ending,
         );
         let mut problem = None;

@@ -4,6 +4,7 @@ use crate::azure::TokenCache;
 use crate::config;
 use crate::core::start::FirstStart;
 use crate::core::worker::{OutOfRangePolicy, Settings as MachineSettings};
+use crate::source::seen::Seen;
 
 /// What the workers of a process have in common.
 #[derive(Clone, Debug)]
@@ -18,6 +19,8 @@ pub struct Settings {
     pub machine: MachineSettings,
     /// Tokens to sign in to Kafka with, if it wants them.
     pub tokens: Option<TokenCache>,
+    /// Which offsets the group has been seen to have.
+    pub seen: Seen,
 }
 
 impl Settings {
@@ -45,6 +48,7 @@ impl Settings {
             },
             machine,
             tokens,
+            seen: Seen::default(),
         }
     }
 }

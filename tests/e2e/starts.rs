@@ -8,6 +8,7 @@ use streamproc::sandbox::{Effect, Fault};
 use crate::held::wait_until_ready;
 use crate::says::{ids, stop, wait_for_commits, wait_for_hold, wait_for_metric};
 use crate::stage::{Layout, SOON, Stage, event};
+use crate::support::guard::Signal;
 use crate::support::kafka::{self, Producer, Record};
 use crate::support::service::Service;
 use crate::support::wait;
@@ -109,7 +110,8 @@ fn a_partition_whose_offset_has_expired_is_held_alone_until_somebody_sets_one() 
     let held = wait_for_hold(&service, "out_of_range", &stage.topic, 0);
     assert_eq!(held.detail, "offset 5 is not in the topic, which holds 12 to 20", "{held:?}");
     wait_for_commits(&stage, &service, &[(0, 5), (1, 20)]);
-    assert_eq!(service.metric("streamproc_out_of_range_total", &[]), Some(1.0));
+    // A worker that has it before the other one joins counts it too.
+    assert!(service.metric("streamproc_out_of_range_total", &[]) >= Some(1.0));
     assert_eq!(ids(&stage.documents()), expected(0..5, 0..20));
     stop(&service);
     wait_for_commits(&stage, &service, &[(0, 5), (1, 20)]);
@@ -204,6 +206,37 @@ fn a_topic_made_anew_does_not_release_its_partitions_however_a_new_group_would_b
     wait_for_hold(&service, "out_of_range", &stage.topic, 0);
     assert_eq!(stage.cluster.committed(&stage.group, &stage.topic), BTreeMap::new());
     assert_eq!(service.metric("streamproc_events_skipped_total", &[]), None);
+}
+
+/// It gets the partitions back from the group, which knows nothing of what was read.
+#[test]
+fn a_topic_made_anew_is_held_by_a_process_that_lost_it_and_got_it_back() {
+    let stage = stage();
+    let new = [("kafka", "start = \"latest\""), ("kafka", "workers = 1")];
+    let service = stage.service(&new);
+    wait_for_commits(&stage, &service, &[(0, 0), (1, 0)]);
+    send(&stage, 0..10);
+    wait_for_commits(&stage, &service, &[(0, 10), (1, 10)]);
+    delete_topic(&stage);
+    stage.cluster.create_topic(&stage.topic, 2, &[]);
+    send(&stage, 100..120);
+    wait_for_hold(&service, "out_of_range", &stage.topic, 0);
+
+    service.signal(Signal::Stop);
+    let members = || stage.cluster.group(&stage.group).map_or(0, |group| group.members);
+    wait::until(SOON, "the session to be over", || (members() == 0).then_some(()));
+    service.signal(Signal::Continue);
+    service.wait_for_line("lost=true", SOON);
+    wait::until(SOON, "the partitions to be assigned again", || {
+        (service.stderr().iter().filter(|line| line.contains(" assigned ")).count() > 1).then_some(())
+    });
+    for partition in [0, 1] {
+        let held = wait_for_hold(&service, "out_of_range", &stage.topic, partition);
+        assert!(held.detail.contains("was made anew"), "{held:?}");
+    }
+    assert_eq!(stage.cluster.committed(&stage.group, &stage.topic), BTreeMap::new());
+    stop(&service);
+    assert_eq!(ids(&stage.documents()), expected(0..10, 0..10));
 }
 
 /// Cosmos DB takes nothing of a partition, and what it had read by then expires: it is nowhere else any

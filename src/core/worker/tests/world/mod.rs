@@ -235,7 +235,7 @@ impl World {
             Question::Start(partition, epoch) => {
                 let log = self.log(partition.partition);
                 let (low, high) = log.limits(policy);
-                let at = partition_start(Some(Offset(log.committed)), low, high, policy);
+                let at = partition_start(Some(Offset(log.committed)), None, low, high, policy);
                 Input::Begin { partition, epoch, at }
             }
             Question::Offset(partition, epoch, held) => {
