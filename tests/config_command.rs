@@ -129,9 +129,12 @@ fn a_wrong_configuration_ends_with_2_and_says_why_on_stderr() {
 
 #[test]
 fn without_a_configuration_it_names_one() {
-    let output = streamproc(&["config"], &[]);
-    assert_eq!(output.status.code(), Some(2));
-    assert!(err(&output).contains("config/local.toml"), "{}", err(&output));
+    for environment in [&[][..], &[("STREAMPROC_CONFIG", "")]] {
+        let output = streamproc(&["config"], environment);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(err(&output).contains("config/local.toml"), "{}", err(&output));
+        assert!(streamproc(&["completions", "bash"], environment).status.success());
+    }
     let with_variables = streamproc(&["config"], &[("STREAMPROC__KAFKA__WORKERS", "2")]);
     assert_eq!(with_variables.status.code(), Some(2));
     assert!(err(&with_variables).contains("kafka.bootstrap_servers"), "{}", err(&with_variables));

@@ -24,6 +24,7 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Parser, Subcommand};
 
 use crate::config::{Broken, Config, Loaded, check, environment, load_and_check};
@@ -39,7 +40,9 @@ pub const USAGE: u8 = 2;
 #[command(name = "streamproc", version, arg_required_else_help = true, after_help = EXAMPLES)]
 struct Cli {
     /// The configuration file, TOML; `demo`, `sandbox` and `completions` need none.
-    #[arg(long, short, global = true, value_name = "FILE", env = "STREAMPROC_CONFIG")]
+    // An empty variable is no configuration, and no reason to refuse a command that needs none.
+    #[arg(long, short, global = true, value_name = "FILE", env = "STREAMPROC_CONFIG",
+          value_parser = OsStringValueParser::new().map(PathBuf::from))]
     config: Option<PathBuf>,
     /// What to do; without it, `run`.
     #[command(subcommand)]
@@ -90,6 +93,7 @@ enum Command {
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
     let mut cli = Cli::parse();
+    cli.config = cli.config.filter(|file| !file.as_os_str().is_empty());
     match cli.command.take().unwrap_or(Command::Run) {
         Command::Run => run::run(&cli),
         #[cfg(feature = "sandbox")]

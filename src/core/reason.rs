@@ -16,7 +16,7 @@ pub enum Reason {
     TooDeep,
     /// The field named by `event.id` is absent.
     MissingId,
-    /// The id is empty, over 1,023 bytes, holds `/ \ ? #`, or is neither string nor integer within 2^53.
+    /// The id is empty, over 1,023 bytes, holds `/ \ ? #`, is `.` or `..`, or is neither string nor integer within 2^53.
     InvalidId,
     /// A path of `event.partition_key` is absent.
     MissingPartitionKey,

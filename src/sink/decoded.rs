@@ -5,8 +5,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::core::budget::Charge;
 use crate::core::records::Records;
 use crate::core::transform::{BadEvent, Decoded, Document, Rules, decode};
+use crate::core::write::body;
 use crate::core::write::lane::Lane;
-use crate::core::write::plan::{Candidate, OPERATION_PREFIX, Versions, lanes};
+use crate::core::write::plan::{Candidate, Versions, lanes};
 
 /// After so many events the task lets others run: some milliseconds of work.
 const SLICE: usize = 500;
@@ -79,29 +80,7 @@ impl DecodedBatch {
 
     /// The body of a request: a document, or the operations of a batch.
     pub(super) fn body(&self, records: &Records, group: &[Versions]) -> Vec<u8> {
-        let write = |versions: &Versions, body: &mut Vec<u8>| {
-            if let (Some(document), Some(value)) =
-                (self.document(versions.newest), records.value(versions.newest))
-            {
-                document.write_body(value, body);
-            }
-        };
-        let length = |versions: &Versions| self.document(versions.newest).map_or(0, Document::body_len);
-        if let [point] = group {
-            let mut body = Vec::with_capacity(length(point));
-            write(point, &mut body);
-            return body;
-        }
-        let total: usize = group.iter().map(|versions| length(versions) + OPERATION_PREFIX.len() + 2).sum();
-        let mut body = Vec::with_capacity(total + 1);
-        for versions in group {
-            body.push(if body.is_empty() { b'[' } else { b',' });
-            body.extend_from_slice(OPERATION_PREFIX);
-            write(versions, &mut body);
-            body.push(b'}');
-        }
-        body.push(b']');
-        body
+        body::of(group, |record| Some((self.document(record)?, records.value(record)?)))
     }
 }
 

@@ -13,6 +13,9 @@ const MAX_BYTES: usize = 1023;
 /// Cosmos DB stores ids with these and then cannot find them again: they have a meaning in its addresses.
 const FORBIDDEN: &[u8; 4] = b"/\\?#";
 
+/// Clients drop these from an address before they send it, and find something else or nothing.
+const STEPS: [&str; 2] = [".", ".."];
+
 /// Every integer up to here is a double of its own.
 const MAX_INTEGER: u64 = 1 << 53;
 
@@ -34,6 +37,9 @@ pub(super) fn document_id(rules: &Rules, found: Option<Kind<'_>>) -> Result<Docu
             }
             if let Some(forbidden) = id.bytes().find(|byte| FORBIDDEN.contains(byte)) {
                 return Err(invalid(format!("holds {:?}: {}", char::from(forbidden), Described(kind))));
+            }
+            if STEPS.contains(&&*id) {
+                return Err(invalid(format!("is {}, a step in an address", Described(kind))));
             }
             Ok(DocumentId(id.into()))
         }

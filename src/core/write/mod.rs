@@ -4,6 +4,7 @@
 //! is a [`lane::Lane`], which has at most one request in flight. [`verdict`] is the table of what
 //! Cosmos DB's answers mean.
 
+pub mod body;
 pub mod governor;
 pub mod lane;
 pub mod plan;

@@ -291,7 +291,8 @@ fn has_duplicate(event: &Event, members: &[(String, String)]) -> bool {
 fn id(raw: &str) -> Option<String> {
     if raw.starts_with('"') {
         let id = unescaped(raw)?;
-        return ((1..=1023).contains(&id.len()) && !id.contains(['/', '\\', '?', '#'])).then_some(id);
+        let is_address = id.contains(['/', '\\', '?', '#']) || id == "." || id == "..";
+        return ((1..=1023).contains(&id.len()) && !is_address).then_some(id);
     }
     let integer: i128 = raw.parse().ok()?;
     (integer.abs() <= 1 << 53).then(|| integer.to_string())

@@ -75,6 +75,8 @@ fn every_reason_has_its_events() {
                 r#"{"eventId":"a\\b","deviceId":1}"#,
                 r#"{"eventId":"a?b","deviceId":1}"#,
                 r#"{"eventId":"a#b","deviceId":1}"#,
+                r#"{"eventId":".","deviceId":1}"#,
+                r#"{"eventId":"\u002e.","deviceId":1}"#,
                 r#"{"eventId":"\ud800","deviceId":1}"#,
                 r#"{"eventId":1.0,"deviceId":1}"#,
                 r#"{"eventId":1e3,"deviceId":1}"#,
