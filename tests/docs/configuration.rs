@@ -19,8 +19,8 @@ complete: `local.toml` for the sandbox, `prod.toml` for AKS with Strimzi, `event
 - **Every key can be overridden** from the environment: `STREAMPROC__KAFKA__WORKERS=4` sets `workers` in `[kafka]`,
   `STREAMPROC__NAME=x` sets `name`. Lists are separated by commas. In `[kafka.properties]` an underscore means a dot:
   `STREAMPROC__KAFKA__PROPERTIES__LINGER_MS=20` sets `linger.ms`. Without a file, the environment alone is read.
-- **Unknown keys are refused**, with the nearest known one. Everything that is wrong is reported together, with file,
-  line and column, or the variable; the exit status is 2.
+- **Unknown keys are refused**, with the nearest known one. What is wrong is reported together, a screen of it at
+  a time, with file, line and column, or the variable; the exit status is 2.
 - **Secrets never stand in it**, only the names of files that hold them (`password_file`, `key_file`). The files are
   read again for every new client, so that a rotated secret is found. The account key of Cosmos DB may come from the
   variable `STREAMPROC_COSMOS_KEY` instead.
