@@ -10,8 +10,7 @@ use crate::endpoint::Endpoint;
 use crate::floor;
 use crate::support::guard::Signal;
 use crate::support::kafka::{self, Cluster};
-use crate::support::process::Process;
-use crate::support::service::{Service, Setup, streamproc};
+use crate::support::service::{Service, Setup, toml};
 use crate::usage;
 
 /// What a case came to.
@@ -118,20 +117,19 @@ impl<'a> Stage<'a> {
     }
 
     fn simulate(&self, case: &Case, topic: &str, rate: u64, events: u64) {
-        let config = self.config(case, topic, "http://127.0.0.1:1/");
-        let setup = Setup::new(&config);
-        let file = setup.file("simulate.toml", &config);
-        let mut command = streamproc();
-        command.args(["simulate", "--duplicate-every", "0", "--config"]).arg(file);
+        let mut setup = Setup::new(&self.config(case, topic, "http://127.0.0.1:1/"));
+        for argument in ["simulate", "--duplicate-every", "0"] {
+            setup = setup.argument(argument);
+        }
         for (option, value) in [
             ("--rate", rate),
             ("--count", events),
             ("--devices", case.devices),
             ("--complex-data-count", case.complex_data as u64),
         ] {
-            command.args([option, &value.to_string()]);
+            setup = setup.argument(option).argument(&value.to_string());
         }
-        let simulator = Process::start("simulate", &mut command);
+        let simulator = setup.start();
         let status = simulator.wait_for_exit(Duration::from_mins(20));
         assert!(status.success(), "{}", simulator.tail());
     }
@@ -145,7 +143,7 @@ impl<'a> Stage<'a> {
     }
 
     fn config(&self, case: &Case, topic: &str, endpoint: &str) -> String {
-        let mut sections = vec![
+        let mut lines = vec![
             ("kafka", format!("bootstrap_servers = {:?}", self.cluster.bootstrap())),
             ("kafka", format!("topics = [{topic:?}]")),
             ("kafka", format!("group_id = {:?}", kafka::unique("group"))),
@@ -157,19 +155,12 @@ impl<'a> Stage<'a> {
             ("cosmos.auth", "method = \"key\"".to_owned()),
             ("dead_letter", format!("topic = {:?}", self.dead_letters)),
         ];
-        sections.extend(case.settings.iter().cloned());
-        let mut names: Vec<_> = sections.iter().map(|(section, _)| *section).collect();
-        names.sort_unstable();
-        names.dedup();
-        let section = |name: &str| {
-            let lines =
-                sections.iter().filter(|(section, _)| *section == name).map(|(_, line)| line.as_str());
-            format!("[{name}]\n{}\n", lines.collect::<Vec<_>>().join("\n"))
-        };
-        names.into_iter().map(section).collect()
+        lines.extend(case.settings.iter().cloned());
+        toml(lines)
     }
 }
 
+/// It looks more often than the tests do: when it is so is what is measured.
 fn wait_until(service: &Service, mut is_so: impl FnMut() -> bool) -> Instant {
     let limit = Instant::now() + Duration::from_mins(20);
     while !is_so() {

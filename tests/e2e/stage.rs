@@ -3,7 +3,6 @@
 
 #![allow(unreachable_pub, reason = "the tests of this binary share it")]
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -13,7 +12,7 @@ use streamproc::sandbox::{ContainerOptions, CosmosOptions, EmbeddedCosmos, Sandb
 
 use crate::support::guard;
 use crate::support::kafka::{self, Cluster, Received, Record};
-use crate::support::service::Service;
+use crate::support::service::{Service, toml};
 use crate::support::wait;
 
 /// How long something that takes a moment may take on two busy cores.
@@ -93,44 +92,22 @@ impl Stage {
     /// A configuration for this stage. `overrides` are whole sections or lines that come after it,
     /// as `("trigger", "interval = \"50ms\"")`.
     pub fn config(&self, overrides: &[(&str, &str)]) -> String {
-        let mut sections: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-        let mut add = |section: &'static str, lines: Vec<String>| {
-            sections.insert(section, lines);
-        };
-        add(
-            "kafka",
-            vec![
-                format!("bootstrap_servers = {:?}", self.cluster.bootstrap()),
-                format!("topics = [{:?}]", self.topic),
-                format!("group_id = {:?}", self.group),
-                "session_timeout = \"6s\"".into(),
-            ],
-        );
-        add("trigger", vec!["interval = \"100ms\"".into()]);
-        add(
-            "cosmos",
-            vec![
-                format!("endpoint = {:?}", self.cosmos().endpoint().as_str()),
-                "regions = [\"West Europe\"]".into(),
-                "database = \"streaming\"".into(),
-                "container = \"rawdata\"".into(),
-            ],
-        );
-        add("cosmos.auth", vec!["method = \"key\"".into()]);
-        add("dead_letter", vec![format!("topic = {:?}", self.dead_letters)]);
-        add("shutdown", vec!["timeout = \"10s\"".into()]);
-        add("log", vec!["format = \"text\"".into()]);
-        for (section, line) in overrides {
-            let lines = sections.entry(section).or_default();
-            let name = line.split('=').next().unwrap_or_default().trim();
-            lines.retain(|line| line.split('=').next().unwrap_or_default().trim() != name);
-            lines.push((*line).to_owned());
-        }
-        sections
-            .into_iter()
-            .map(|(section, lines)| format!("[{section}]\n{}\n", lines.join("\n")))
-            .collect::<Vec<_>>()
-            .join("\n")
+        let own = [
+            ("kafka", format!("bootstrap_servers = {:?}", self.cluster.bootstrap())),
+            ("kafka", format!("topics = [{:?}]", self.topic)),
+            ("kafka", format!("group_id = {:?}", self.group)),
+            ("kafka", "session_timeout = \"6s\"".into()),
+            ("trigger", "interval = \"100ms\"".into()),
+            ("cosmos", format!("endpoint = {:?}", self.cosmos().endpoint().as_str())),
+            ("cosmos", "regions = [\"West Europe\"]".into()),
+            ("cosmos", "database = \"streaming\"".into()),
+            ("cosmos", "container = \"rawdata\"".into()),
+            ("cosmos.auth", "method = \"key\"".into()),
+            ("dead_letter", format!("topic = {:?}", self.dead_letters)),
+            ("shutdown", "timeout = \"10s\"".into()),
+            ("log", "format = \"text\"".into()),
+        ];
+        toml(own.into_iter().chain(overrides.iter().map(|(section, line)| (*section, (*line).to_owned()))))
     }
 
     /// Starts the service on this stage.

@@ -1,5 +1,6 @@
 //! `streamproc` itself, as the process that users run.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
@@ -25,6 +26,20 @@ pub struct Setup {
 pub struct Service {
     process: Process,
     setup: Setup,
+}
+
+/// A configuration of these lines, each with the section that it belongs to. A later line replaces an
+/// earlier one of the same key.
+pub fn toml<'a>(lines: impl IntoIterator<Item = (&'a str, String)>) -> String {
+    let key = |line: &str| line.split('=').next().unwrap_or_default().trim().to_owned();
+    let mut sections: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for (section, line) in lines {
+        let present = sections.entry(section).or_default();
+        present.retain(|other| key(other) != key(&line));
+        present.push(line);
+    }
+    let text = |(section, lines): (&str, Vec<String>)| format!("[{section}]\n{}\n", lines.join("\n"));
+    sections.into_iter().map(text).collect::<Vec<_>>().join("\n")
 }
 
 impl Setup {
