@@ -73,11 +73,11 @@ pub fn partition_start(
     high: Offset,
     out_of_range: OutOfRangePolicy,
 ) -> Begin {
-    match committed.or(before) {
-        None => Begin::Unset(low),
-        Some(before) if committed.is_none() => out_of_range.apply_anew(before, low, high),
-        Some(offset) if (low..=high).contains(&offset) => Begin::At(offset),
-        Some(offset) => out_of_range.apply(offset, low, high),
+    match (committed, before) {
+        (None, None) => Begin::Unset(low),
+        (None, Some(before)) => out_of_range.apply_anew(before, low, high),
+        (Some(offset), _) if (low..=high).contains(&offset) => Begin::At(offset),
+        (Some(offset), _) => out_of_range.apply(offset, low, high),
     }
 }
 

@@ -132,6 +132,13 @@ pub enum Finding {
     Unknown,
 }
 
+impl Finding {
+    /// Whether nothing can be read from this place on, where the stretch begins.
+    pub(super) fn is_unreadable_at(self, begin: Offset) -> bool {
+        matches!(self, Self::Unreadable { at, .. } if at <= begin)
+    }
+}
+
 /// A doubtful stretch and what a probe found there.
 #[derive(Clone, Debug)]
 pub struct Probed {

@@ -40,16 +40,11 @@ impl Worker {
         partition.is_probed = false;
         match (&partition.phase, probed.finding) {
             (Phase::Reading, Finding::Unknown) => partition.probes_again(now + reprobe),
-            // It was another partition, most likely. But if it was this one, and somebody has repaired it
-            // meanwhile or Kafka has deleted it, the client may have gone on anywhere: it is read from
-            // there again, and what is met then is met.
-            (Phase::Reading, Finding::Readable | Finding::Gone) => {
-                partition.phase = over_corrupt(probed.stretch.from, probed.stretch.from);
-                self.effects.push(Effect::Stop(name.clone()));
-            }
-            // What lies before it may have been met and passed over as well, and repaired meanwhile. This
-            // one is met again when all of that has been read.
-            (Phase::Reading, Finding::Unreadable { at, .. }) if at > probed.stretch.from => {
+            // The place where the stretch begins can be read, or is gone. It was another partition, most
+            // likely. But if it was this one, and somebody has repaired it meanwhile or Kafka has deleted
+            // it, the client may have gone on anywhere: it is read from there again, and what is met then
+            // is met.
+            (Phase::Reading, finding) if !finding.is_unreadable_at(probed.stretch.from) => {
                 partition.phase = over_corrupt(probed.stretch.from, probed.stretch.from);
                 self.effects.push(Effect::Stop(name.clone()));
             }
