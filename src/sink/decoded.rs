@@ -37,16 +37,13 @@ impl DecodedBatch {
         let stamp = rules.stamp(unix_nanos(SystemTime::now()));
         let mut documents = Vec::with_capacity(records.len());
         let (mut bad, mut skipped) = (Vec::new(), Vec::new());
-        let mut system_fields_removed = 0;
+        let (mut system_fields_removed, mut unusual_bytes) = (0, 0);
         for index in 0..records.len() {
             let document = match decode(rules, records.value(index), records.timestamp_millis(index), &stamp)
             {
                 Ok(Decoded::Document(document)) => {
                     system_fields_removed += u64::from(document.removed_system_fields());
-                    let unusual = document.unusual_bytes();
-                    if unusual > 0 {
-                        charge.add(unusual);
-                    }
+                    unusual_bytes += document.unusual_bytes();
                     Some(document)
                 }
                 Ok(Decoded::Skipped) => {
@@ -63,6 +60,7 @@ impl DecodedBatch {
                 tokio::task::yield_now().await;
             }
         }
+        charge.add(unusual_bytes);
         Self { documents, bad, skipped, system_fields_removed, _charge: charge }
     }
 

@@ -1,8 +1,8 @@
 //! Writing one micro-batch: what is sent, in which order, and what an answer means.
 //!
 //! [`plan`] coalesces the versions of a document and groups documents by partition key; each group
-//! is a [`lane::Lane`], which has at most one request in flight. [`verdict`] is the table of what
-//! Cosmos DB's answers mean.
+//! is a [`lane::Lane`], which has at most one request in flight, and [`body`] makes the bytes of that.
+//! [`verdict`] is the table of what Cosmos DB's answers mean.
 
 pub mod body;
 pub mod governor;
