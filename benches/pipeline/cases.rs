@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// How many fields of `complexData` make an event of about so many bytes.
+/// How many fields of `complexData` make an event of about a kilobyte.
 pub const KILOBYTE: usize = 23;
 
 /// How events come.
@@ -29,9 +29,24 @@ pub struct Case {
     pub latency: Duration,
     /// Whether what librdkafka and the requests cost at least is measured besides.
     pub floor: bool,
+    /// Whether the service has to get by with one processor.
+    pub one_core: bool,
 }
 
 impl Case {
+    /// About how many bytes an event of [`KILOBYTE`] has.
+    pub const BYTES: f64 = 915.0;
+
+    /// The sample's events with the default configuration, while a container has too little.
+    pub fn throttled(rate: u64) -> Self {
+        Self::steady("throttled", rate, Duration::ZERO)
+    }
+
+    /// Events that are there when the service starts.
+    pub fn start_up() -> Self {
+        Self::backlog("start-up", 0)
+    }
+
     fn backlog(name: &str, events: u64) -> Self {
         Self {
             name: name.to_owned(),
@@ -43,6 +58,7 @@ impl Case {
             settings: Vec::new(),
             latency: Duration::ZERO,
             floor: false,
+            one_core: false,
         }
     }
 
@@ -57,6 +73,11 @@ impl Case {
 
     /// Every case, each with so many times fewer events.
     pub fn all(fewer: u64) -> Vec<Self> {
+        [Self::main(fewer), Self::scaling(fewer), Self::intervals(fewer), Self::long(fewer)].concat()
+    }
+
+    /// What docs/performance.md sets out to reach.
+    fn main(fewer: u64) -> Vec<Self> {
         let million = 1_000_000 / fewer;
         let minute = Duration::from_secs(60 / fewer.min(4));
         vec![
@@ -71,5 +92,62 @@ impl Case {
             Self::steady("steady 5,000/s", 5_000, minute),
             Self::steady("steady 10,000/s", 10_000, minute).set("trigger", "interval = \"1s\""),
         ]
+    }
+
+    /// One thing changed at a time, with the default configuration.
+    fn scaling(fewer: u64) -> Vec<Self> {
+        let events = 400_000 / fewer;
+        let backlog = |what: &str| Self::backlog(&format!("scaling, {what}"), events);
+        let mut cases = Vec::new();
+        for workers in [1, 2] {
+            for partitions in [1, 2, 4, 8, 16] {
+                let what = format!("{partitions} partitions, {workers} workers");
+                cases.push(Self { partitions, workers, ..backlog(&what) });
+            }
+        }
+        for (size, complex_data, fewer) in
+            [("0.2 KB", 0, 1), ("1 KB", KILOBYTE, 1), ("10 KB", 322, 8), ("100 KB", 3_280, 80)]
+        {
+            let case = backlog(&format!("events of {size}"));
+            cases.push(Self { complex_data, load: Load::Backlog { events: events / fewer }, ..case });
+        }
+        for devices in [10, 100, 1_000, 10_000, 100_000] {
+            cases.push(Self { devices, ..backlog(&format!("{devices} devices")) });
+        }
+        for share in [4, 2, 1] {
+            let case = backlog(&format!("a backlog of {}", 4 * events / share));
+            cases.push(Self { load: Load::Backlog { events: 4 * events / share }, ..case });
+        }
+        cases
+    }
+
+    /// What `trigger.interval` trades: latency for requests.
+    fn intervals(fewer: u64) -> Vec<Self> {
+        let duration = Duration::from_secs(20 / fewer.min(4));
+        let intervals = ["20ms", "100ms", "250ms", "500ms", "1s", "2s", "5s"];
+        let case = |interval: &&str| {
+            Self::steady(&format!("interval {interval}, 2,000/s"), 2_000, duration)
+                .set("trigger", &format!("interval = {interval:?}"))
+        };
+        intervals.iter().map(case).collect()
+    }
+
+    /// Only when asked for: the load of the sample's largest tier on one processor, and three times that on
+    /// two.
+    fn long(fewer: u64) -> Vec<Self> {
+        let duration = Duration::from_secs(600 / fewer);
+        let case = |name: &str, rate| Self {
+            partitions: 16,
+            ..Self::steady(name, rate, duration).set("trigger", "interval = \"1s\"")
+        };
+        vec![
+            Self { one_core: true, ..case("ten minutes at 10,000/s on one core", 10_000) },
+            case("ten minutes at 30,000/s", 30_000),
+        ]
+    }
+
+    /// Whether it is left out unless asked for by name.
+    pub fn is_long(&self) -> bool {
+        self.name.starts_with("ten minutes")
     }
 }

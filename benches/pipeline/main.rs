@@ -5,7 +5,8 @@
 //!     cargo bench --bench pipeline -- --quick   a tenth of the events
 //!     cargo bench --bench pipeline -- backlog   the cases whose names contain this
 //!
-//! Prints a table and writes `target/bench/pipeline.json`. CPU is that of the service alone; the broker and
+//! The cases of ten minutes run only when they are asked for. Prints a table and writes
+//! `target/bench/pipeline.json`. CPU is that of the service alone; the broker and
 //! the endpoint take theirs of the same cores.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub, missing_docs)]
@@ -14,8 +15,10 @@ mod cases;
 mod endpoint;
 mod floor;
 mod run;
+mod start_up;
 #[path = "../../tests/support/mod.rs"]
 mod support;
+mod throttled;
 mod usage;
 
 use std::collections::BTreeMap;
@@ -45,24 +48,55 @@ fn main() {
         return floor::main();
     }
     let arguments = Arguments::parse();
-    let cluster = Cluster::start(&Options::brokers(1).property("group.initial.rebalance.delay.ms", "0"));
+    let options = Options::brokers(1)
+        .property("group.initial.rebalance.delay.ms", "0")
+        .property("log.retention.check.interval.ms", "10000");
+    let cluster = Cluster::start(&options);
     let mut stage = Stage::new(&cluster);
     let mut all: BTreeMap<String, Measured> = BTreeMap::new();
     let cases = Case::all(if arguments.quick { 10 } else { 1 });
-    let chosen = cases.into_iter().filter(|case| match &arguments.only {
-        Some(word) => case.name.contains(word.as_str()),
-        None => true,
-    });
-    for case in chosen {
+    for case in cases {
+        let is_chosen = match &arguments.only {
+            Some(word) => case.name.contains(word.as_str()),
+            None => !case.is_long(),
+        };
+        if !is_chosen {
+            continue;
+        }
         eprintln!("{} ...", case.name);
         let measured = stage.measure(&case);
         println!("{}", table([(&case.name, &measured)].into_iter()));
         all.insert(case.name, measured);
     }
-    println!("\n{}", table(all.iter()));
-    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("bench").join("pipeline.json");
+    if !all.is_empty() {
+        println!("\n{}", table(all.iter()));
+        write("pipeline.json", &all);
+    }
+    let is_wanted = |name: &str| arguments.only.as_ref().is_none_or(|word| name.contains(word.as_str()));
+    if is_wanted("throttled") {
+        let measured = throttled::measure(&stage, if arguments.quick { 15 } else { 60 });
+        println!("\n{}", throttled::table(&measured));
+        write("throttled.json", &measured);
+    }
+    if is_wanted("start-up") {
+        let measured = start_up::measure();
+        for one in &measured {
+            let millis: Vec<_> = one.first_stored_millis.iter().map(u64::to_string).collect();
+            println!(
+                "start-up, group.initial.rebalance.delay.ms = {}: first event stored after {} ms",
+                one.rebalance_delay_millis,
+                millis.join(", ")
+            );
+        }
+        write("start-up.json", &measured);
+    }
+}
+
+/// Writes what was measured to a file in `target/bench`.
+fn write(name: &str, measured: &impl serde::Serialize) {
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("bench").join(name);
     std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-    std::fs::write(&file, serde_json::to_string_pretty(&all).unwrap()).unwrap();
+    std::fs::write(&file, serde_json::to_string_pretty(measured).unwrap()).unwrap();
     println!("written to {}", file.display());
 }
 

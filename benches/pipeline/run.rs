@@ -1,6 +1,8 @@
 //! One case: the topic filled, the service started, watched until all is stored, and stopped.
 
 use std::collections::HashMap;
+use std::process::Command;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -32,6 +34,16 @@ pub struct Measured {
     /// From the record's timestamp until the endpoint has the document.
     pub p50_millis: Option<f64>,
     pub p99_millis: Option<f64>,
+    pub samples: Vec<Sample>,
+}
+
+/// A look at the service while events come steadily.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Sample {
+    pub seconds: f64,
+    pub resident_bytes: u64,
+    /// Events behind the end of the topic.
+    pub lag: f64,
 }
 
 /// Kafka, and the topics that are filled already.
@@ -54,7 +66,7 @@ impl<'a> Stage<'a> {
             Load::Backlog { events } => {
                 let topic = self.filled(case, events);
                 let begun = Instant::now();
-                let service = self.start(case, &topic, &endpoint);
+                let service = self.start(case, &topic, endpoint.url().as_str());
                 let first = wait_until(&service, || endpoint.written().documents > 0);
                 let last = wait_until(&service, || endpoint.written().documents >= events);
                 let measured =
@@ -63,7 +75,7 @@ impl<'a> Stage<'a> {
             }
             Load::Steady { rate, duration } => {
                 let topic = self.topic(case);
-                let service = self.start(case, &topic, &endpoint);
+                let service = self.start(case, &topic, endpoint.url().as_str());
                 // Joined, its connections open, its first batches behind it.
                 self.simulate(case, &topic, rate, rate * 2);
                 wait_until(&service, || endpoint.written().documents >= rate * 2);
@@ -71,7 +83,10 @@ impl<'a> Stage<'a> {
                 let warm = endpoint.written();
                 endpoint.note_ages();
                 let events = rate * duration.as_secs();
-                self.simulate(case, &topic, rate, events);
+                let samples = thread::scope(|scope| {
+                    let load = scope.spawn(|| self.simulate(case, &topic, rate, events));
+                    sample(&service, duration / 20, || load.is_finished())
+                });
                 let last = wait_until(&service, || endpoint.written().documents >= warm.documents + events);
                 let ages = endpoint.ages_millis();
                 let rank =
@@ -80,7 +95,7 @@ impl<'a> Stage<'a> {
                 let mut measured = finish(&service, &endpoint, events, last - begun, last - begun, before);
                 let requests = endpoint.written().requests - warm.requests;
                 measured.documents_per_request = events as f64 / requests as f64;
-                (measured.p50_millis, measured.p99_millis) = (p50, p99);
+                (measured.p50_millis, measured.p99_millis, measured.samples) = (p50, p99, samples);
                 measured
             }
         }
@@ -99,7 +114,7 @@ impl<'a> Stage<'a> {
     }
 
     /// A topic of so many events, filled once.
-    fn filled(&mut self, case: &Case, events: u64) -> String {
+    pub fn filled(&mut self, case: &Case, events: u64) -> String {
         let kind = (events, case.devices, case.partitions, case.complex_data);
         if let Some(topic) = self.filled.get(&kind) {
             return topic.clone();
@@ -110,13 +125,13 @@ impl<'a> Stage<'a> {
         topic
     }
 
-    fn topic(&self, case: &Case) -> String {
+    pub fn topic(&self, case: &Case) -> String {
         let topic = kafka::unique("events");
         self.cluster.create_topic(&topic, case.partitions, &[]);
         topic
     }
 
-    fn simulate(&self, case: &Case, topic: &str, rate: u64, events: u64) {
+    pub fn simulate(&self, case: &Case, topic: &str, rate: u64, events: u64) {
         let mut setup = Setup::new(&self.config(case, topic, "http://127.0.0.1:1/"));
         for argument in ["simulate", "--duplicate-every", "0"] {
             setup = setup.argument(argument);
@@ -134,12 +149,17 @@ impl<'a> Stage<'a> {
         assert!(status.success(), "{}", simulator.tail());
     }
 
-    fn start(&self, case: &Case, topic: &str, endpoint: &Endpoint) -> Service {
+    pub fn start(&self, case: &Case, topic: &str, endpoint: &str) -> Service {
         // Microsoft's client makes errors that nobody sees, some a request; with their backtraces they cost
         // more than the request.
-        Setup::new(&self.config(case, topic, endpoint.url().as_str()))
-            .variable("RUST_LIB_BACKTRACE", "0")
-            .start()
+        let setup = Setup::new(&self.config(case, topic, endpoint)).variable("RUST_LIB_BACKTRACE", "0");
+        let service = setup.start();
+        if case.one_core {
+            let pid = service.pid().to_string();
+            let bound = Command::new("taskset").args(["-acp", "0", &pid]).output().expect("taskset");
+            assert!(bound.status.success(), "{bound:?}");
+        }
+        service
     }
 
     fn config(&self, case: &Case, topic: &str, endpoint: &str) -> String {
@@ -161,13 +181,30 @@ impl<'a> Stage<'a> {
 }
 
 /// It looks more often than the tests do: when it is so is what is measured.
-fn wait_until(service: &Service, mut is_so: impl FnMut() -> bool) -> Instant {
+pub fn wait_until(service: &Service, mut is_so: impl FnMut() -> bool) -> Instant {
     let limit = Instant::now() + Duration::from_mins(20);
     while !is_so() {
         assert!(service.exited().is_none() && Instant::now() < limit, "{}", service.tail());
-        std::thread::sleep(Duration::from_millis(5));
+        thread::sleep(Duration::from_millis(5));
     }
     Instant::now()
+}
+
+/// Looks at the service now and then.
+fn sample(service: &Service, every: Duration, is_over: impl Fn() -> bool) -> Vec<Sample> {
+    let begun = Instant::now();
+    let mut samples = Vec::new();
+    while !is_over() {
+        if begun.elapsed() >= every * samples.len() as u32 {
+            samples.push(Sample {
+                seconds: begun.elapsed().as_secs_f64(),
+                resident_bytes: service.rss_bytes(),
+                lag: service.metric("streamproc_consumer_lag", &[]).unwrap_or(f64::NAN),
+            });
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    samples
 }
 
 fn finish(
@@ -197,5 +234,6 @@ fn finish(
         peak_resident_bytes: peak,
         p50_millis: None,
         p99_millis: None,
+        samples: Vec::new(),
     }
 }

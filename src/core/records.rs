@@ -109,6 +109,31 @@ impl Records {
         self.cost += record.cost();
     }
 
+    /// Takes the records from `at` on out, as records of their own. They are copied, and where they were
+    /// stays taken: it is meant for a few.
+    #[must_use]
+    pub fn split_off(&mut self, at: usize) -> Self {
+        let mut rest = Self::new();
+        for index in at..self.len() {
+            let record = self.get(index);
+            let headers: SmallVec<[_; 4]> = record
+                .headers
+                .iter()
+                .map(|(name, value)| (std::str::from_utf8(name).unwrap_or_default(), *value))
+                .collect();
+            rest.push(&RawRecord {
+                offset: record.offset,
+                timestamp_millis: record.timestamp_millis,
+                key: record.key,
+                value: record.value,
+                headers: &headers,
+            });
+        }
+        self.entries.truncate(at);
+        self.cost -= rest.cost;
+        rest
+    }
+
     /// How many records there are.
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -212,6 +237,20 @@ mod tests {
         assert_eq!((tombstone.key, tombstone.value, tombstone.timestamp_millis), (None, None, Some(90)));
         assert_eq!(records.value(2), Some(&large[..]));
         assert_eq!(records.get(2).key, Some(&b""[..]));
+    }
+
+    #[test]
+    fn what_is_split_off_is_a_set_of_records_like_any_other() {
+        let mut all = Records::new();
+        let headers = [("one", Some(&b"1"[..])), ("none", None)];
+        for offset in 0..5 {
+            all.push(&raw(offset, Some(b"key"), Some(b"value"), &headers));
+        }
+        let (cost, third) = (all.cost(), format!("{:?}", all.get(3)));
+        let rest = all.split_off(3);
+        assert_eq!((all.len(), rest.len(), all.cost() + rest.cost()), (3, 2, cost));
+        assert_eq!((all.range(), rest.range()), (Some((Offset(0), Offset(2))), Some((Offset(3), Offset(4)))));
+        assert_eq!(format!("{:?}", rest.get(0)), third);
     }
 
     #[test]

@@ -2,12 +2,11 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::time::Instant;
-
 use super::Sink;
 use super::backoff::Backoff;
 use super::batch::Work;
 use super::gate::Turn;
+use super::pacing::{self, THROTTLED};
 use super::trouble::{Trouble, WORTH_MENTIONING};
 use crate::core::settled::{Settled, Settlement};
 use crate::core::write::lane::{Answer, Lane, Refusal, Step};
@@ -21,8 +20,12 @@ fn retry_backoff() -> Backoff {
     Backoff::new(Duration::from_millis(100), Duration::from_secs(10))
 }
 
-/// When a throttled answer does not say when to come back.
-const THROTTLED: Duration = Duration::from_millis(100);
+/// What is said while a lane waits for its turn.
+const PACED: &str =
+    "Cosmos DB has throttled the partition key range: its requests go out as fast as it takes them";
+
+/// What such a request waits beyond what the service asks for, at most.
+const LONGEST_OWN: Duration = Duration::from_millis(250);
 
 /// How long past its own time limit a store may take to answer before it is taken for hanging.
 const GRACE: Duration = Duration::from_secs(5);
@@ -48,18 +51,24 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
                 in_order = true;
             }
             let length = group.iter().map(|versions| versions.length).sum();
-            while let Some(wait) = { self.governor().wait(Instant::now().into_std()) } {
-                if !work.pause(wait).await {
-                    return;
-                }
+            let first = group.first().and_then(|versions| work.decoded.document(versions.newest));
+            let (range, key) = first.map_or_else(Default::default, |document| {
+                (self.store.range_of(&document.key), pacing::hash(&document.key))
+            });
+            let paced = self.pacing.of_range(range, key, length);
+            let paced = work.stop.wait_for(trouble.during("throttled", PACED, paced)).await;
+            let Some(mut start) = paced else { return };
+            if work.stop.wait_for(start.within_limit()).await.is_none() {
+                return;
             }
             let permit = self.limits.permit(&work.limit, length).await;
-            if matches!(turn, Turn::Open) && self.gate.is_closed() {
-                // It was closed while this lane waited for its place.
+            if start.is_outdated() || matches!(turn, Turn::Open) && self.gate.is_closed() {
+                // It was slowed down, or closed, while this lane waited for its place.
                 continue;
             }
             let mut answer = self.ask(work, group, &mut trouble).await;
             drop(permit);
+            let waits_by_itself = start.answered(&answer);
             if in_order {
                 answer = answer.with_container_in_order();
             }
@@ -83,10 +92,12 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
                 Step::Throttled(retry_after) => {
                     self.metrics.store_retries.with_label_values(&["throttled"]).inc();
                     drop(turn);
-                    // The service's own estimate, and a growing part of ours, so that many lanes do
-                    // not come back at once and again.
-                    let own = backoff.next_delay().min(Duration::from_secs(1));
-                    let pause = retry_after.unwrap_or(THROTTLED) + own / 4;
+                    // Else the range makes all of its requests wait.
+                    let pause = if waits_by_itself {
+                        retry_after.unwrap_or(THROTTLED) + backoff.next_delay().min(LONGEST_OWN)
+                    } else {
+                        Duration::ZERO
+                    };
                     let described = describe(&answer);
                     let pause = trouble.pause("throttled", &described, pause);
                     if work.stop.wait_for(pause).await.is_none() {
@@ -152,10 +163,9 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
         let status = answer.status.code.to_string();
         self.metrics.store_requests.with_label_values(&[kind.as_str(), status.as_str()]).inc();
         self.metrics.request_units.inc_by(answer.request_units.max(0.0));
-        if answer.status.code == 429 || answer.operations.iter().any(|status| status.code == 429) {
+        if answer.is_throttled() {
             self.metrics.store_throttled.inc();
         }
-        self.governor().charge(answer.request_units, Instant::now().into_std());
         work.tally.asked(answer.request_units);
         answer
     }

@@ -10,6 +10,7 @@ mod decoded;
 mod gate;
 mod lane;
 mod limits;
+mod pacing;
 mod stop;
 mod trouble;
 
@@ -20,14 +21,12 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 pub(crate) use self::backoff::Backoff;
 use self::gate::Gate;
 use self::limits::Limits;
+use self::pacing::Pacing;
 pub use self::stop::Stop;
 use crate::core::transform::Rules;
-use crate::core::write::governor::Governor;
 use crate::core::write::refusals::Refusals;
 use crate::dead_letter::DeadLetters;
 use crate::observe::health::Health;
@@ -57,7 +56,7 @@ pub struct Sink<S, D> {
     settings: Settings,
     limits: Limits,
     gate: Gate,
-    governor: Mutex<Governor>,
+    pacing: Pacing,
     refusals: Mutex<Refusals>,
     metrics: Metrics,
     health: Health,
@@ -77,7 +76,7 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
         Self {
             limits: Limits::new(settings.body_bytes, assigned),
             gate: Gate::new(gate::probe_backoff(), health.clone()),
-            governor: Mutex::new(Governor::new(Instant::now().into_std())),
+            pacing: Pacing::new(),
             refusals: Mutex::new(Refusals::new(settings.max_fraction)),
             store,
             dead_letters,
@@ -89,11 +88,7 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
 
     /// Limits the request units of this process; none lifts the limit.
     pub fn set_request_unit_limit(&self, limit: Option<f64>) {
-        self.governor().set_limit(limit, Instant::now().into_std());
-    }
-
-    fn governor(&self) -> MutexGuard<'_, Governor> {
-        self.governor.lock().unwrap_or_else(PoisonError::into_inner)
+        self.pacing.set_limit(limit);
     }
 
     fn refusals(&self) -> MutexGuard<'_, Refusals> {

@@ -21,7 +21,7 @@ use crate::core::write::verdict::Status;
 use crate::dead_letter::{DeadLetters, Letter};
 use crate::observe::health::Health;
 use crate::observe::metrics::Metrics;
-use crate::store::{Kind, Obstacle, Request, Store};
+use crate::store::{KeyRange, Kind, Obstacle, Request, Store};
 
 /// What a fake store answers instead of storing: by key, the ids asked for, and how often it was asked.
 type Fault = Box<dyn Fn(&str, &[String], usize) -> Option<Answer> + Send>;
@@ -107,6 +107,10 @@ impl Store for FakeStore {
             inner.documents.insert((key.clone(), id), document);
         }
         Answer::stored(7.0)
+    }
+
+    fn range_of(&self, key: &PartitionKey) -> KeyRange {
+        KeyRange(u32::from(["hot", "sick"].contains(&key_text(key).as_str())))
     }
 
     async fn check(&self) -> Result<(), Obstacle> {

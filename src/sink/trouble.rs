@@ -2,6 +2,8 @@
 //! cleared when the last lane in that trouble gets on or is abandoned.
 
 use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -43,16 +45,28 @@ impl<'a> Troubles<'a> {
 }
 
 impl Trouble<'_> {
-    /// The lane did not get on, again, and pauses before it tries once more. The trouble is mentioned
-    /// when it has lasted long enough, be it in the middle of the pause.
-    pub(super) async fn pause(&mut self, reason: &'static str, detail: &str, pause: Duration) {
+    /// The lane does not get on, and waits before it tries once more. The trouble is mentioned when it has
+    /// lasted long enough, be it in the middle of the wait.
+    pub(super) async fn during<F: Future>(
+        &mut self,
+        reason: &'static str,
+        detail: &str,
+        waiting: F,
+    ) -> F::Output {
         let since = *self.since.get_or_insert_with(Instant::now);
-        let patience = WORTH_MENTIONING.saturating_sub(since.elapsed());
-        tokio::time::sleep(patience.min(pause)).await;
-        if let Some(rest) = pause.checked_sub(patience) {
-            self.holds(reason, detail);
-            tokio::time::sleep(rest).await;
+        let mut waiting = pin!(waiting);
+        tokio::select! {
+            biased;
+            done = &mut waiting => return done,
+            () = tokio::time::sleep_until(since + WORTH_MENTIONING) => {}
         }
+        self.holds(reason, detail);
+        waiting.await
+    }
+
+    /// The same, for so long.
+    pub(super) async fn pause(&mut self, reason: &'static str, detail: &str, pause: Duration) {
+        self.during(reason, detail, tokio::time::sleep(pause)).await;
     }
 
     /// The lane is held by something that will not pass by itself.

@@ -40,6 +40,11 @@ impl Kind<'_> {
     }
 }
 
+/// A range of partition keys that the store keeps in one place, and throttles by itself: in Cosmos DB, a
+/// physical partition.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct KeyRange(pub u32);
+
 /// Why nothing can be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Obstacle {
@@ -55,6 +60,9 @@ pub trait Store: Send + Sync + 'static {
     /// in time is an answer too (408). Dropping the future abandons the request, whose outcome is
     /// then unknown.
     fn write(&self, request: Request<'_>) -> impl Future<Output = Answer> + Send;
+
+    /// In which range a partition key is, as far as known. Where nothing is known, all keys are in one.
+    fn range_of(&self, key: &PartitionKey) -> KeyRange;
 
     /// Looks whether the container is there and has the partition key paths of the configuration.
     fn check(&self) -> impl Future<Output = Result<(), Obstacle>> + Send;

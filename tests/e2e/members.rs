@@ -2,6 +2,7 @@
 
 #![allow(unreachable_pub, reason = "the tests of this binary share it")]
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::stage::SOON;
@@ -12,6 +13,16 @@ use crate::support::wait;
 /// How many partitions a process owns.
 pub fn owned(service: &Service) -> usize {
     service.metric("streamproc_assigned_partitions", &[]).unwrap_or(0.0) as usize
+}
+
+/// Which partitions a process owns.
+pub fn partitions(service: &Service) -> BTreeSet<i32> {
+    let page = service.get("/metrics").expect("the admin port answers").body;
+    let partition = |line: &str| {
+        let labels = line.strip_prefix("streamproc_consumer_lag{")?;
+        labels.split_once("partition=\"")?.1.split_once('"')?.0.parse().ok()
+    };
+    page.lines().filter_map(partition).collect()
 }
 
 /// Waits until the processes share the partitions, none with less than `least`.

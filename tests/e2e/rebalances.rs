@@ -1,10 +1,15 @@
 //! Members of the group come and go while events keep coming.
 
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::{Duration, SystemTime};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::Value;
 
 use crate::flow::Flow;
-use crate::members::{terminate, wait_until_shared};
+use crate::members::{owned, partitions, terminate, wait_until_shared};
 use crate::stage::{Layout, SOON, Stage, events};
+use crate::support::guard::Signal;
 use crate::support::service::Setup;
 use crate::support::wait;
 use crate::watch::Watch;
@@ -29,6 +34,58 @@ fn a_third_process_joins_and_leaves_under_load() {
     watch.end();
     assert_eq!(stage.assert_stored_as_sent(), acknowledged.count());
     println!("repetitions {}", stage.cosmos().journal().unwrap().repetitions());
+}
+
+/// A rebalance that takes as long as a frozen member's session: whoever keeps a partition reads on.
+#[test]
+fn partitions_that_do_not_move_never_pause() {
+    let stage = Stage::new(Layout { partitions: 12, ..Layout::default() });
+    let flow = Flow::start(&stage, 60, 300);
+    let first = stage.service(&[]);
+    wait_until_shared(&[&first], 12, 12);
+    let second = stage.service(&[]);
+    wait_until_shared(&[&first, &second], 12, 6);
+    wait::until(SOON, "the lag of six partitions", || (partitions(&first).len() == 6).then_some(()));
+    let before = partitions(&first);
+    second.signal(Signal::Stop);
+    let frozen = DateTime::<Utc>::from(SystemTime::now());
+    let third = stage.service(&[]);
+    wait_until_shared(&[&first, &third], 12, 4);
+    let shared = DateTime::<Utc>::from(SystemTime::now());
+    wait::until(SOON, "the lag of what is kept", || {
+        (partitions(&first).len() == owned(&first)).then_some(())
+    });
+    let kept: BTreeSet<_> = partitions(&first).intersection(&before).copied().collect();
+    flow.stop();
+    stage.wait_until_caught_up(&first, SOON);
+
+    let partition_of: HashMap<_, _> = places(&stage);
+    let mut longest: BTreeMap<i32, i64> = BTreeMap::new();
+    for document in stage.documents() {
+        let time = |field: &str| document[field].as_str().unwrap().parse::<DateTime<Utc>>().unwrap();
+        let (enqueued, processed) = (time("enqueuedAt"), time("processedAt"));
+        if (frozen..shared).contains(&enqueued) {
+            let longest = longest.entry(partition_of[document["id"].as_str().unwrap()]).or_default();
+            *longest = (*longest).max((processed - enqueued).num_milliseconds());
+        }
+    }
+    println!("{kept:?} were kept; the longest wait by partition, in milliseconds: {longest:?}");
+    assert!(shared - frozen > TimeDelta::seconds(4), "the rebalance was too short to tell");
+    assert!(kept.len() >= 4, "{kept:?}");
+    for partition in kept {
+        assert!(longest[&partition] < 2_000, "partition {partition} paused for {} ms", longest[&partition]);
+    }
+    assert!(longest.values().any(|longest| *longest > 4_000), "those of the frozen member waited");
+}
+
+/// Which partition each event is in.
+fn places(stage: &Stage) -> HashMap<String, i32> {
+    let id = |value: &Option<Vec<u8>>| {
+        let event: Value = serde_json::from_slice(value.as_deref().unwrap_or_default()).unwrap();
+        event["eventId"].as_str().unwrap().to_owned()
+    };
+    let records = stage.cluster.read_all(&stage.topic);
+    records.iter().map(|record| (id(&record.value), record.partition)).collect()
 }
 
 /// A line of a client's log comes by way of the queue that records and rebalances come by.

@@ -49,6 +49,8 @@ pub struct Layout {
     pub dead_letter_settings: &'static [(&'static str, &'static str)],
     pub partition_key: Vec<String>,
     pub unique_keys: Vec<String>,
+    /// Request units a second, if there is a limit.
+    pub throughput: Option<u64>,
 }
 
 impl Default for Layout {
@@ -59,6 +61,7 @@ impl Default for Layout {
             dead_letter_settings: &[],
             partition_key: vec!["/deviceId".into()],
             unique_keys: Vec::new(),
+            throughput: None,
         }
     }
 }
@@ -79,7 +82,12 @@ impl Stage {
             unique_keys: layout.unique_keys,
             ..ContainerOptions::default()
         };
-        let cosmos = CosmosOptions { containers: vec![container], journal: true, ..CosmosOptions::default() };
+        let cosmos = CosmosOptions {
+            containers: vec![container],
+            throughput: layout.throughput,
+            journal: true,
+            ..CosmosOptions::default()
+        };
         let options = SandboxOptions { kafka: None, cosmos: Some(cosmos) };
         let sandbox = block_on_runtime(Sandbox::start(options)).expect("the embedded Cosmos DB starts");
         Self { cluster, topic, dead_letters, group: kafka::unique("group"), sandbox }

@@ -42,6 +42,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 mod trouble;
+mod wait;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -51,8 +52,9 @@ pub use self::commits::CommitNumber;
 use self::commits::Commits;
 pub use self::io::{Begin, CommitOutcome, Effect, Finding, Input, Probed, Range, Standing, Stretch};
 pub use self::partition::{Batch, Hold};
-use self::partition::{Partition, Phase};
+use self::partition::{Hunger, Partition, Phase};
 pub use self::settings::{Appetite, OutOfRangePolicy, Settings};
+use self::wait::{Decision, Full, Wait};
 use super::budget::Budget;
 use super::kafka::{Epoch, TopicPartition};
 use super::records::RawRecord;
@@ -72,6 +74,7 @@ pub struct Worker {
     draining: bool,
     drained: bool,
     effects: Vec<Effect>,
+    wait: Wait,
 }
 
 impl Worker {
@@ -87,6 +90,7 @@ impl Worker {
             draining: false,
             drained: false,
             effects: Vec::new(),
+            wait: Wait::default(),
         }
     }
 
@@ -141,17 +145,31 @@ impl Worker {
         std::mem::take(&mut self.effects)
     }
 
-    /// Whether to read on. A partition that is full first makes the others wait for a moment,
-    /// because pausing it throws away what the client has prefetched; only then is it paused.
+    /// Whether to read on, now that some partitions may be full.
     pub fn appetite(&mut self, now: Instant) -> Appetite {
-        let mut appetite = Appetite::Hungry;
+        let mut full = Vec::new();
+        let mut is_starving = false;
         for partition in each(&mut self.topics) {
-            match partition.appetite(now, &self.settings) {
-                partition::Appetite::Hungry => {}
-                partition::Appetite::Wait(until) => appetite = appetite.and_wait(until),
-                partition::Appetite::Pause => self.effects.push(Effect::Pause(partition.name.clone())),
-                partition::Appetite::Resume => self.effects.push(Effect::Resume(partition.name.clone())),
+            match partition.hunger(now, &self.settings) {
+                Hunger::None => {}
+                Hunger::Starving => is_starving = true,
+                Hunger::Resume => {
+                    partition.set_paused(false);
+                    self.effects.push(Effect::Resume(partition.name.clone()));
+                }
+                Hunger::Full { since, slow, largest } => {
+                    full.push((partition.name.clone(), Full { since, slow, largest }));
+                }
             }
+        }
+        let limits: Vec<_> = full.iter().map(|(_, full)| *full).collect();
+        let Decision { pause, appetite } =
+            self.wait.decide(&limits, is_starving, now, self.settings.patience);
+        for (name, _) in full.into_iter().zip(pause).filter_map(|(full, pause)| pause.then_some(full)) {
+            if let Some(partition) = self.partition_mut(&name) {
+                partition.set_paused(true);
+            }
+            self.effects.push(Effect::Pause(name));
         }
         appetite
     }

@@ -175,16 +175,27 @@ pub(super) struct Partition {
     room: Room,
     paused: bool,
     full_since: Option<Instant>,
-    /// Its last batch took longer than the patience: pause at once instead of making others wait.
+    /// Its last batch took longer than the patience: pause at once instead of making others starve.
     slow: bool,
 }
 
+/// What a partition makes of another record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Appetite {
-    Hungry,
-    Wait(Instant),
-    Pause,
+pub(super) enum Hunger {
+    /// It takes one, or none can come; either way nobody has to care.
+    None,
+    /// It takes one, and has nothing to write until it gets one.
+    Starving,
+    /// It has room again.
     Resume,
+    /// It has no room.
+    Full {
+        since: Instant,
+        /// Its last batch took longer than the patience.
+        slow: bool,
+        /// The largest record of late.
+        largest: usize,
+    },
 }
 
 impl Partition {
@@ -311,9 +322,15 @@ impl Partition {
         if !due || self.in_flight.is_some() {
             return None;
         }
-        let records = std::mem::take(&mut self.filling);
+        let mut records = std::mem::take(&mut self.filling);
         let charge = std::mem::replace(&mut self.charge, self.budget.open(&self.name));
         self.opened_at = None;
+        if records.len() > settings.max_events {
+            // What came while it was full.
+            self.filling = records.split_off(settings.max_events);
+            self.charge.add(self.filling.cost());
+            self.opened_at = Some(now);
+        }
         self.in_flight = records.range().map(|(_, last)| last);
         // One large record is no reason to expect only such for ever.
         self.largest = (self.largest / 2).max(std::mem::take(&mut self.largest_filling));
@@ -330,29 +347,30 @@ impl Partition {
         last.is_none_or(|last| self.ledger.oldest_unsettled().is_none_or(|oldest| oldest > last))
     }
 
-    pub(super) fn appetite(&mut self, now: Instant, settings: &Settings) -> Appetite {
+    /// Whether it can take records, and whether it needs them.
+    pub(super) fn hunger(&mut self, now: Instant, settings: &Settings) -> Hunger {
         if !matches!(self.phase, Phase::Reading) {
-            return Appetite::Hungry;
+            return Hunger::None;
         }
         self.measure_room();
         if !self.is_full(settings) {
             self.full_since = None;
-            if self.paused && self.filling.is_empty() {
-                self.paused = false;
-                return Appetite::Resume;
-            }
-            return Appetite::Hungry;
+            return match self.paused {
+                true if self.filling.is_empty() => Hunger::Resume,
+                false if self.in_flight.is_none() => Hunger::Starving,
+                _ => Hunger::None,
+            };
         }
         if self.paused {
-            return Appetite::Hungry;
+            return Hunger::None;
         }
         let since = *self.full_since.get_or_insert(now);
-        let patient_until = since + settings.patience;
-        if self.slow || now >= patient_until {
-            self.paused = true;
-            return Appetite::Pause;
-        }
-        Appetite::Wait(patient_until)
+        Hunger::Full { since, slow: self.slow, largest: self.largest }
+    }
+
+    /// The client is told to pause it, or to go on.
+    pub(super) fn set_paused(&mut self, paused: bool) {
+        self.paused = paused;
     }
 
     /// The client met something it cannot read, perhaps here: no commit may pass this place.

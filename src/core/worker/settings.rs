@@ -25,8 +25,8 @@ pub struct Settings {
     pub commit_timeout: Duration,
     /// How long after a commit that failed the next one waits.
     pub commit_retry: Duration,
-    /// How long a full partition makes the others wait before it is paused: longer than a batch
-    /// takes when Cosmos DB is well, shorter than anyone notices.
+    /// How long a full partition makes others starve before it is paused: longer than a batch takes when
+    /// Cosmos DB is well, shorter than anyone notices.
     pub patience: Duration,
     /// How often a held partition is looked at again.
     pub recheck: Duration,

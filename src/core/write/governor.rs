@@ -1,13 +1,13 @@
 //! A limit on request units.
 //!
-//! What a request will cost is known only from its answer, so the governor keeps a balance: it
-//! fills at the limit's rate, an answer takes its charge, and a request may start while the balance
-//! is not negative. Over ten seconds the limit is kept to within what is in flight.
+//! A balance fills at the limit's rate. A request may start while it is not negative, and takes what it is
+//! expected to cost; its answer, which says what it has cost, puts that right. So the limit is kept to within
+//! one request and what the balance may hold.
 
 use std::time::{Duration, Instant};
 
 /// How far the balance may fill: a pause is not made up for by a burst of more than this.
-const BURST: Duration = Duration::from_millis(500);
+const BURST: Duration = Duration::from_millis(200);
 
 /// How long anybody waits before the balance is looked at again: the limit may have been raised.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
@@ -33,7 +33,7 @@ impl Governor {
         self.limit = limit;
     }
 
-    /// Takes what an answer charged.
+    /// Takes what a request will cost, or has cost beyond that; gives back what is negative.
     pub fn charge(&mut self, request_units: f64, now: Instant) {
         self.refill(now);
         if self.limit.is_some() {
@@ -119,6 +119,6 @@ mod tests {
             governor.charge(10.0, now);
             burst += 10.0;
         }
-        assert!(burst <= 520.0, "{burst}");
+        assert!(burst <= 220.0, "{burst}");
     }
 }

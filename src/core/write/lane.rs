@@ -47,6 +47,11 @@ impl Answer {
         self
     }
 
+    /// Whether it was too much at the time.
+    pub fn is_throttled(&self) -> bool {
+        self.status.code == 429 || self.operations.iter().any(|status| status.code == 429)
+    }
+
     /// It was done.
     pub fn stored(request_units: f64) -> Self {
         let status = Status::new(200, 0);

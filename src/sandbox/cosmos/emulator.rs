@@ -107,9 +107,11 @@ impl Emulator {
     /// Carries out one request.
     pub(super) async fn execute(&self, call: &Call) -> anyhow::Result<Answer> {
         let path = self.named_path(&call.path).await?;
-        let is_coarse = container_path(&path).is_some_and(|container| self.coarse.contains(container));
+        let shown = container_path(&path).and_then(|container| self.coarse.shown(container));
         let mut headers = Cow::Borrowed(&call.headers);
-        if is_coarse && let Err(refusal) = ranges::translate(call, headers.to_mut()) {
+        if let Some(shown) = shown
+            && let Err(refusal) = ranges::translate(call, shown, headers.to_mut())
+        {
             return Ok(*refusal);
         }
         let mut answer = self.send(&call.method, &path, call.query.as_deref(), &headers, &call.body).await?;
@@ -119,8 +121,8 @@ impl Emulator {
                 self.coarse.forget(&path);
             }
         }
-        if is_coarse {
-            ranges::disguise(call.kind, &mut answer);
+        if let Some(shown) = shown {
+            ranges::disguise(call.kind, shown, &mut answer);
         }
         mend_substatus(call.kind, &mut answer);
         if answer.status.is_success() {
@@ -173,8 +175,9 @@ impl Emulator {
         self.names().clear();
         let divided = self.divide(database, name, shape.physical_partitions).await;
         divided.with_context(|| format!("container {name}"))?;
-        if shape.physical_partitions > ranges::SHOWN {
-            self.coarse.add(format!("{path}/{name}"));
+        let shown = ranges::shown(shape);
+        if shape.physical_partitions > shown {
+            self.coarse.add(format!("{path}/{name}"), shown);
         }
         Ok(())
     }

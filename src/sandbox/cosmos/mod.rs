@@ -139,7 +139,7 @@ impl EmbeddedCosmos {
             key: RwLock::new(Secret::new(key.clone())),
             tokens: Tokens::default(),
             faults: Faults::default(),
-            throughput: options.throughput.map(Throughput::new),
+            throughput: options.throughput.map(|limit| Throughput::new(limit, ranges::shown(shape))),
             counter: stats::Counter::default(),
             journal: options.journal.then(Arc::default),
             control: options.control.then(|| (options.database.clone(), shape)),

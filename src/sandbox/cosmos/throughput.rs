@@ -5,13 +5,10 @@
 //! sandbox has hundreds where the service has one per 10,000 RU/s.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The most one physical partition of the service serves in a second.
-/// <https://learn.microsoft.com/azure/cosmos-db/concepts-limits#provisioned-throughput>
-const PARTITION_LIMIT: f64 = 10_000.0;
+use super::ranges::range_of;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -24,13 +21,13 @@ pub(super) fn write_charge(bytes: usize, replaced: bool) -> f64 {
     if replaced { charge * 1.5 } else { charge }
 }
 
-/// The request units a container may spend, divided evenly over the physical partitions the service
-/// would give it. Like the service, a partition serves requests until its second's share is spent, so
+/// The request units a container may spend, divided evenly over the key ranges that it is shown as. Like the
+/// service, a partition serves requests until its second's share is spent, so
 /// that the last one may overdraw it.
 pub(super) struct Throughput {
-    partitions: u64,
+    ranges: u32,
     share: f64,
-    spent: Mutex<HashMap<(String, u64), Window>>,
+    spent: Mutex<HashMap<(String, u32), Window>>,
 }
 
 struct Window {
@@ -39,11 +36,10 @@ struct Window {
 }
 
 impl Throughput {
-    /// So many request units a second for each container.
-    pub(super) fn new(request_units_per_second: u64) -> Self {
-        let total = request_units_per_second as f64;
-        let partitions = (total / PARTITION_LIMIT).ceil().max(1.0);
-        Self { partitions: partitions as u64, share: total / partitions, spent: Mutex::default() }
+    /// So many request units a second for each container, which is shown as so many ranges.
+    pub(super) fn new(request_units_per_second: u64, ranges: u32) -> Self {
+        let share = request_units_per_second as f64 / f64::from(ranges);
+        Self { ranges, share, spent: Mutex::default() }
     }
 
     /// Whether a request to this container and partition key is served now, or how long to wait.
@@ -69,13 +65,10 @@ impl Throughput {
         now: Instant,
         act: impl FnOnce(&mut Window) -> R,
     ) -> R {
-        let mut hasher = DefaultHasher::new();
-        key.hash(&mut hasher);
-        let partition = hasher.finish() % self.partitions;
+        let range = range_of(key, self.ranges);
         let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
-        let window = spent
-            .entry((container.to_owned(), partition))
-            .or_insert(Window { start: now, request_units: 0.0 });
+        let window =
+            spent.entry((container.to_owned(), range)).or_insert(Window { start: now, request_units: 0.0 });
         let passed = now.saturating_duration_since(window.start);
         if passed >= SECOND {
             *window = Window { start: now, request_units: 0.0 };
@@ -99,7 +92,7 @@ mod tests {
 
     #[test]
     fn a_container_is_throttled_when_its_second_is_spent_and_served_again_in_the_next() {
-        let throughput = Throughput::new(400);
+        let throughput = Throughput::new(400, 1);
         let start = Instant::now();
         throughput.spend(CONTAINER, "x", 399.0, start);
         assert_eq!(throughput.admit(CONTAINER, "x", start), Ok(()));
@@ -112,12 +105,12 @@ mod tests {
 
     #[test]
     fn a_hot_partition_key_gets_the_share_of_one_physical_partition() {
-        let throughput = Throughput::new(100_000);
+        let throughput = Throughput::new(100_000, 10);
         let now = Instant::now();
-        throughput.spend(CONTAINER, "hot", 10_000.0, now);
-        assert!(throughput.admit(CONTAINER, "hot", now).is_err());
+        throughput.spend(CONTAINER, r#"["hot"]"#, 10_000.0, now);
+        assert!(throughput.admit(CONTAINER, r#"["hot"]"#, now).is_err());
         let served =
-            (0..100).filter(|key| throughput.admit(CONTAINER, &format!("{key}"), now).is_ok()).count();
+            (0..100).filter(|key| throughput.admit(CONTAINER, &format!("[{key}]"), now).is_ok()).count();
         assert!(served > 50, "only {served} of 100 other keys were served");
     }
 }

@@ -17,6 +17,7 @@ use url::Url;
 
 use super::account;
 use super::answer::one_line;
+use super::ranges::Ranges;
 use crate::azure::with_causes;
 
 /// Gives the credential as it is at present: a key file is read again, so that a rotated key is
@@ -142,6 +143,7 @@ pub(super) struct Connection {
     pub(super) driver: Arc<CosmosDriver>,
     pub(super) container: ContainerReference,
     pub(super) options: OperationOptions,
+    pub(super) ranges: Ranges,
     credential: Credential,
 }
 
@@ -175,7 +177,13 @@ impl Connection {
             .await
             .map_err(|error| target.container_problem(&error))?;
         target.compare_paths(container.partition_key_definition().paths())?;
-        Ok(Self { driver, container, options, credential })
+        let ranges = Ranges::read(&driver, &container).await;
+        Ok(Self { driver, container, options, ranges, credential })
+    }
+
+    /// Has the ranges read again, if that was long ago.
+    pub(super) async fn renew_ranges(&self) {
+        self.ranges.renew_if_old(&self.driver, &self.container).await;
     }
 
     /// Looks again: gives a new connection if the key was rotated or the container was made again,

@@ -2,6 +2,8 @@
 //! bodies as bytes: the SDK's own batches pass through a tree of values that changes the digits of
 //! numbers (docs/adr/0005).
 //!
+//! A container's physical partitions throttle each by itself, so the store knows which key is in which.
+//!
 //! Retries of throttled requests are ours, so that one lane's 429 slows that lane and is seen; the
 //! driver keeps its own three quick retries of failed connections and its failover between regions.
 //! Everything together ends within the request timeout.
@@ -9,6 +11,7 @@
 mod account;
 mod answer;
 mod connection;
+mod ranges;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -18,7 +21,7 @@ use azure_data_cosmos_driver::models::{
 
 use self::connection::Connection;
 pub use self::connection::{ConnectError, CredentialSource, Target};
-use super::{Kind, Obstacle, Request, Store};
+use super::{KeyRange, Kind, Obstacle, Request, Store};
 use crate::core::key::{KeyPart, PartitionKey};
 use crate::core::write::lane::Answer;
 use crate::core::write::verdict::Status;
@@ -66,10 +69,22 @@ impl Store for Cosmos {
             Kind::Batch(_) => CosmosOperation::batch(connection.container.clone(), key),
         };
         let operation = operation.with_body(request.body);
-        match connection.driver.execute_singleton_operation(operation, connection.options.clone()).await {
+        let answered =
+            connection.driver.execute_singleton_operation(operation, connection.options.clone()).await;
+        let answer = match answered {
             Ok(response) => answer::of_response(response),
             Err(error) => answer::of_error(&error),
+        };
+        if answer.is_throttled() {
+            connection.renew_ranges().await;
         }
+        answer
+    }
+
+    fn range_of(&self, key: &PartitionKey) -> KeyRange {
+        let connection = self.connection();
+        driver_key(key)
+            .map_or_else(|_| KeyRange::default(), |key| connection.ranges.of(&connection.container, key))
     }
 
     async fn check(&self) -> Result<(), Obstacle> {

@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use super::wait_until;
 use crate::config::{self, Config, Cosmos, DeadLetter, Kafka, Span};
 use crate::core::budget::Budget;
+use crate::core::key::PartitionKey;
 use crate::core::transform::Rules;
 use crate::core::write::lane::Answer;
 use crate::dead_letter::{DeadLetters, Letter};
@@ -25,7 +26,7 @@ use crate::observe::metrics::Metrics;
 use crate::observe::progress::Progress;
 use crate::sink::{self, Sink};
 use crate::source::{consumer, lookup};
-use crate::store::{Kind, Obstacle, Request, Store};
+use crate::store::{KeyRange, Kind, Obstacle, Request, Store};
 use crate::worker::{Broken, Ownership, Pool, Settings, Shared};
 
 pub(in crate::worker) type Cluster = MockCluster<'static, DefaultProducerContext>;
@@ -130,6 +131,10 @@ impl Store for FakeStore {
             *self.lock().stored.entry(id).or_default() += 1;
         }
         Answer::stored(1.0)
+    }
+
+    fn range_of(&self, _: &PartitionKey) -> KeyRange {
+        KeyRange::default()
     }
 
     async fn check(&self) -> Result<(), Obstacle> {

@@ -58,6 +58,40 @@ fn a_full_partition_makes_the_others_wait_a_moment_and_is_then_paused_alone() {
     assert!(matches!(effects.as_slice(), [Effect::Pause(_)]), "{effects:?}");
 }
 
+/// Pausing throws away what the client has prefetched, so it is done for somebody's sake only.
+#[test]
+fn nothing_is_paused_while_all_have_something_to_write() {
+    let mut bench = Bench::new(settings());
+    bench.assign(&[(0, 10), (1, 10)]);
+    bench.take(0, 10..14);
+    let first = bench.batch(0);
+    bench.take(1, [10]);
+    bench.after(500);
+    bench.take(0, 14..18);
+    let begun = bench.now;
+    let mut taken = 0;
+    while bench.now < begun + Duration::from_secs(10) {
+        match bench.worker.appetite(bench.now) {
+            Appetite::Wait(until) => bench.now = until,
+            // What the group wants would come now, behind a record.
+            Appetite::Hungry => {
+                bench.take(0, [18 + taken]);
+                taken += 1;
+            }
+        }
+        assert!(bench.after(0).is_empty());
+    }
+    assert_eq!(taken, 49, "one each 200 ms");
+    bench.settle(&first, 10..14);
+    bench.end(&first);
+    let effects = bench.after(0);
+    let next = effects.iter().find_map(|effect| match effect {
+        Effect::Write(batch) => batch.records.range(),
+        _ => None,
+    });
+    assert_eq!(next, Some((Offset(14), Offset(17))), "no batch is larger for that");
+}
+
 #[test]
 fn records_of_a_batch_whose_writer_broke_down_are_read_again() {
     let mut bench = Bench::reading(settings());

@@ -375,7 +375,8 @@ fn a_start_is_no_offset_that_somebody_has_set() {
 /// after it has been moved.
 #[test]
 fn a_full_partition_whose_place_exists_again_is_moved_and_paused() {
-    let mut bench = Bench::reading(settings());
+    let mut bench = Bench::new(settings());
+    bench.assign(&[(0, 10), (1, 10)]);
     bench.take(0, 10..14);
     let _first = bench.batch(0);
     bench.take(0, 14..18);

@@ -1,0 +1,136 @@
+//! What becomes of full partitions.
+//!
+//! The records of all partitions come through one queue of the client, so a full one at its head keeps the
+//! others from theirs. Pausing it throws away what the client has prefetched of it, to be fetched again. So:
+//!
+//! - while nobody starves, because the others write what they have, everybody waits; that is so while Cosmos
+//!   DB is slow for all;
+//! - now and then a record is taken all the same: what the group wants comes by the same queue;
+//! - if another has nothing left to write, the full one is paused after a moment, and at once if it was slow
+//!   before.
+
+use std::time::{Duration, Instant};
+
+use super::settings::Appetite;
+
+/// How many bytes are taken while everybody is full. It is beside the budget, and small.
+const TAKEN_WHILE_FULL: usize = 512 << 10;
+
+/// A partition that has no room.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Full {
+    pub(super) since: Instant,
+    pub(super) slow: bool,
+    pub(super) largest: usize,
+}
+
+/// How long it has been waited, and what was taken meanwhile.
+#[derive(Debug, Default)]
+pub(super) struct Wait {
+    waits: Option<Waits>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Waits {
+    starving_since: Option<Instant>,
+    next_taken_at: Instant,
+    taken: usize,
+}
+
+/// What to do.
+#[derive(Debug)]
+pub(super) struct Decision {
+    /// Which of the full partitions to pause.
+    pub(super) pause: Vec<bool>,
+    pub(super) appetite: Appetite,
+}
+
+impl Wait {
+    /// Decides about those that are full. `patience` is how long one that is full may make others starve.
+    pub(super) fn decide(
+        &mut self,
+        full: &[Full],
+        is_starving: bool,
+        now: Instant,
+        patience: Duration,
+    ) -> Decision {
+        if full.is_empty() {
+            self.waits = None;
+            return Decision { pause: Vec::new(), appetite: Appetite::Hungry };
+        }
+        let waits =
+            self.waits.get_or_insert(Waits { starving_since: None, next_taken_at: now + patience, taken: 0 });
+        waits.starving_since = is_starving.then(|| waits.starving_since.unwrap_or(now));
+        let largest = full.iter().map(|full| full.largest).max().unwrap_or(0);
+        let may_wait = !is_starving && waits.taken + largest <= TAKEN_WHILE_FULL;
+        let mut appetite = Appetite::Hungry;
+        let pause = full.iter().map(|full| {
+            let since = waits.starving_since.map_or(full.since, |starving| starving.max(full.since));
+            if may_wait {
+                appetite = appetite.and_wait(waits.next_taken_at);
+            } else if full.slow || now >= since + patience {
+                return true;
+            } else {
+                appetite = appetite.and_wait(since + patience);
+            }
+            false
+        });
+        let pause = pause.collect();
+        if may_wait && now >= waits.next_taken_at {
+            waits.next_taken_at = now + patience;
+            waits.taken += largest;
+            appetite = Appetite::Hungry;
+        }
+        Decision { pause, appetite }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_millis(200);
+
+    fn full(since: Instant, slow: bool, largest: usize) -> Full {
+        Full { since, slow, largest }
+    }
+
+    #[test]
+    fn a_full_one_is_paused_a_moment_after_another_begins_to_starve() {
+        let mut now = Instant::now();
+        let (mut wait, full) = (Wait::default(), [full(now, false, 1_000)]);
+        now += Duration::from_secs(5);
+        let waiting = wait.decide(&full, false, now, PATIENCE);
+        assert_eq!((waiting.pause, waiting.appetite), (vec![false], Appetite::Wait(now + PATIENCE)));
+        let starving = wait.decide(&full, true, now, PATIENCE);
+        assert_eq!((starving.pause, starving.appetite), (vec![false], Appetite::Wait(now + PATIENCE)));
+        now += PATIENCE;
+        let starved = wait.decide(&full, true, now, PATIENCE);
+        assert_eq!((starved.pause, starved.appetite), (vec![true], Appetite::Hungry));
+    }
+
+    #[test]
+    fn one_that_was_slow_is_paused_as_soon_as_another_starves() {
+        let now = Instant::now();
+        let mut wait = Wait::default();
+        let full = [full(now, true, 1_000), full(now, false, 1_000)];
+        assert_eq!(wait.decide(&full, false, now, PATIENCE).pause, [false, false]);
+        assert_eq!(wait.decide(&full, true, now, PATIENCE).pause, [true, false]);
+    }
+
+    #[test]
+    fn large_records_are_not_taken_beside_the_budget() {
+        let mut now = Instant::now();
+        let (mut wait, full) = (Wait::default(), [full(now, false, 100_000)]);
+        let mut taken = 0;
+        loop {
+            let Decision { pause, appetite } = wait.decide(&full, false, now, PATIENCE);
+            match appetite {
+                _ if pause == [true] => break,
+                Appetite::Wait(until) => now = until,
+                Appetite::Hungry => taken += 1,
+            }
+        }
+        assert_eq!(taken, TAKEN_WHILE_FULL / 100_000);
+    }
+}
