@@ -1,9 +1,10 @@
 //! Writing one micro-batch.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::Sink;
@@ -38,6 +39,8 @@ pub(super) struct Work<'a> {
     pub(super) tally: Tally,
     pub(super) stop: &'a Stop,
     metrics: &'a Metrics,
+    /// What has ended and is not reported yet.
+    ended: Mutex<Vec<Settlement>>,
     report: &'a (dyn Fn(Vec<Settlement>) + Sync),
 }
 
@@ -90,6 +93,7 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
             troubles: Troubles::new(&self.health, batch.partition.to_string()),
             tally: Tally::default(),
             metrics: &self.metrics,
+            ended: Mutex::default(),
             report,
             stop,
             decoded,
@@ -106,7 +110,16 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
         for lane in lanes {
             running.push(Box::pin(self.drive(&work, lane)));
         }
-        while running.next().await.is_some() {}
+        // Reported once a turn of this task: each report wakes the worker, and many requests are answered in a turn.
+        poll_fn(|context| {
+            let mut polled = running.poll_next_unpin(context);
+            while let Poll::Ready(Some(())) = polled {
+                polled = running.poll_next_unpin(context);
+            }
+            work.report();
+            polled.map(|_| ())
+        })
+        .await;
         drop(running);
         let writing = begun.elapsed().saturating_sub(decoding);
         (work.tally.ended() == batch.records.len()).then(|| self.observe(&work, waited, decoding, writing))
@@ -186,7 +199,7 @@ impl Work<'_> {
         self.stop.wait_for(tokio::time::sleep(length)).await.is_some()
     }
 
-    /// Reports how records ended.
+    /// Takes in how records ended; that is reported at the end of the task's turn.
     pub(super) fn settle(&self, settlements: impl IntoIterator<Item = Settlement>) {
         let settlements: Vec<_> = settlements.into_iter().collect();
         if settlements.is_empty() {
@@ -203,7 +216,14 @@ impl Work<'_> {
             };
             counter.fetch_add(1, Ordering::Relaxed);
         }
-        (self.report)(settlements);
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner).extend(settlements);
+    }
+
+    fn report(&self) {
+        let ended = std::mem::take(&mut *self.ended.lock().unwrap_or_else(PoisonError::into_inner));
+        if !ended.is_empty() {
+            (self.report)(ended);
+        }
     }
 }
 

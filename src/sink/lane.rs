@@ -1,6 +1,5 @@
 //! Driving one lane: ask, take in the answer, do what it means, until every record has ended.
 
-use std::pin::pin;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Sink;
@@ -34,6 +33,9 @@ const GRACE: Duration = Duration::from_secs(5);
 impl<S: Store, D: DeadLetters> Sink<S, D> {
     /// Writes a lane to its end, or until it does not get on while the batch winds down: then its
     /// records stay unsettled.
+    ///
+    /// There are as many of these as partition keys in the micro-batch, and nearly all of them wait for their
+    /// turn; so what a request takes is in a box, which is there only while there is a request.
     pub(super) async fn drive(&self, work: &Work<'_>, mut lane: Lane) {
         let mut backoff = retry_backoff();
         let mut trouble = work.troubles.lane();
@@ -41,7 +43,7 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
             let Some(turn) = work.stop.wait_for(self.gate.turn()).await else { return };
             let mut in_order = false;
             if matches!(turn, Turn::Probe(..)) {
-                if let Err(obstacle) = self.store.check().await {
+                if let Err(obstacle) = Box::pin(self.store.check()).await {
                     self.count_sign_in(obstacle.reason);
                     self.gate.keep_closed(obstacle);
                     continue;
@@ -107,7 +109,7 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
                     drop(turn);
                     if self.refusals().allow() {
                         trouble.is_over();
-                        if !self.refused(work, &refusal).await {
+                        if !Box::pin(self.refused(work, &refusal)).await {
                             return;
                         }
                         lane.give_up();
@@ -145,7 +147,7 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
         self.metrics.store_inflight_requests.inc();
         let in_flight = InFlight(&self.metrics.store_inflight_requests);
         let mut writing =
-            pin!(tokio::time::timeout(self.settings.request_timeout + GRACE, self.store.write(request)));
+            Box::pin(tokio::time::timeout(self.settings.request_timeout + GRACE, self.store.write(request)));
         let answer = if let Ok(answer) = tokio::time::timeout(WORTH_MENTIONING, &mut writing).await {
             answer
         } else {

@@ -23,9 +23,8 @@ fn answer_without_storing(stage: &Stage) {
     }
 }
 
-/// Fills a topic with events of about 4 KiB that zstd packs 50 to 1, in batches of up to
-/// `batch_bytes` unpacked.
-fn fill(stage: &Stage, count: usize, batch_bytes: usize) {
+/// Fills a topic with events, given as key and value, in batches of up to `batch_bytes` unpacked.
+fn fill(stage: &Stage, batch_bytes: usize, events: impl Iterator<Item = (String, String)>) {
     let producer: BaseProducer = ClientConfig::new()
         .set("bootstrap.servers", stage.cluster.bootstrap())
         .set("compression.type", "zstd")
@@ -36,16 +35,7 @@ fn fill(stage: &Stage, count: usize, batch_bytes: usize) {
         .set("linger.ms", "500")
         .create()
         .unwrap();
-    let padding = "x".repeat(3_900);
-    for number in 0..count {
-        // What does not repeat: some digits of every event.
-        let noise = (number as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(17);
-        let device = number % 1_000;
-        let value = format!(
-            r#"{{"eventId":"{number:012}","deviceId":"device-{device}","noise":"{noise:016x}{:016x}","padding":"{padding}"}}"#,
-            noise.wrapping_mul(0xD134_2543_DE82_EF95),
-        );
-        let key = format!("device-{device}");
+    for (key, value) in events {
         let mut record = BaseRecord::to(&stage.topic).payload(&value).key(&key);
         while let Err((_, again)) = producer.send(record) {
             producer.poll(Duration::from_millis(20));
@@ -55,12 +45,27 @@ fn fill(stage: &Stage, count: usize, batch_bytes: usize) {
     producer.flush(SOON).unwrap();
 }
 
+/// Events of about 4 KiB that zstd packs 50 to 1.
+fn packed(count: usize) -> impl Iterator<Item = (String, String)> {
+    let padding = "x".repeat(3_900);
+    (0..count).map(move |number| {
+        // What does not repeat: some digits of every event.
+        let noise = (number as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(17);
+        let device = number % 1_000;
+        let value = format!(
+            r#"{{"eventId":"{number:012}","deviceId":"device-{device}","noise":"{noise:016x}{:016x}","padding":"{padding}"}}"#,
+            noise.wrapping_mul(0xD134_2543_DE82_EF95),
+        );
+        (format!("device-{device}"), value)
+    })
+}
+
 #[test]
 fn a_backlog_of_two_gigabytes_packed_fifty_to_one_fits_sixteen_workers() {
     let stage = Stage::new(Layout { partitions: 16, ..Layout::default() });
     answer_without_storing(&stage);
     let count = 500_000;
-    fill(&stage, count, 1_000_000);
+    fill(&stage, 1_000_000, packed(count));
     let max_bytes = 64 * MIB;
     let limit = format!("max_bytes = \"{max_bytes}\"");
     let service = stage.service(&[("kafka", "workers = 16"), ("trigger", &limit)]);
@@ -71,6 +76,24 @@ fn a_backlog_of_two_gigabytes_packed_fifty_to_one_fits_sixteen_workers() {
     let peak = service.peak_rss_bytes();
     println!("the most resident memory: {} MiB", peak / MIB);
     assert!(peak < max_bytes + BESIDE_THE_BUDGET, "{} MiB", peak / MIB);
+}
+
+/// Nothing is written together then, and tens of thousands of documents wait for their turn, each by itself.
+#[test]
+fn a_backlog_of_small_events_with_keys_of_their_own_takes_200_megabytes_at_most() {
+    let stage = Stage::new(Layout::default());
+    answer_without_storing(&stage);
+    let event = |number| (String::new(), format!(r#"{{"eventId":"{number}","deviceId":"device-{number}"}}"#));
+    fill(&stage, 1_000_000, (0..100_000).map(event));
+    let service = stage.service(&[]);
+    // By then all that the budget allows has been held.
+    wait::until_ok(SOON, "the first to be written", || {
+        let stored = service.metric("streamproc_events_stored_total", &[]).unwrap_or(0.0);
+        if stored >= 30_000.0 { Ok(()) } else { Err(format!("{stored}\n{}", service.tail())) }
+    });
+    let peak = service.peak_rss_bytes();
+    println!("the most resident memory: {} MB", peak / 1_000_000);
+    assert!(peak < 200_000_000, "{} MB", peak / 1_000_000);
 }
 
 #[test]
@@ -91,7 +114,7 @@ fn a_batch_of_a_megabyte_packed_a_hundred_to_one_is_read() {
     let stage = Stage::new(Layout { partitions: 1, ..Layout::default() });
     answer_without_storing(&stage);
     let count = 24_000;
-    fill(&stage, count, 300_000_000);
+    fill(&stage, 300_000_000, packed(count));
     let service = stage.service(&[]);
     stage.wait_until_caught_up(&service, SOON);
     assert_eq!(service.metric("streamproc_events_stored_total", &[]), Some(count as f64));
