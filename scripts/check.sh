@@ -51,6 +51,9 @@ trap 'rm -rf "$scratch"' EXIT
 
 tests() { TMPDIR=$scratch cargo test --locked --no-fail-fast; }
 
+# The core alone, compiled as a release is; valgrind counts what an event takes (docs/adr/0020).
+instructions() { cargo run --locked --release --quiet --package streamproc-instructions; }
+
 nothing_left() {
   local left process
   for _ in $(seq 50); do
@@ -75,9 +78,10 @@ case ${1:-} in
     exit 2
     ;;
 esac
-stage "formatting" cargo fmt --check
+stage "formatting" cargo fmt --all --check
 stage "clippy" cargo clippy --locked --all-targets -- -D warnings
-stage "clippy, as the production image is built" cargo clippy --locked --no-default-features -- -D warnings
+# With the package that counts instructions; it has no tests.
+stage "clippy, as the production image is built" cargo clippy --locked --workspace --no-default-features -- -D warnings
 stage "documentation" documentation
 stage "dependencies: licences, sources, advisories" dependencies
 stage "shell scripts" shell_scripts
@@ -85,6 +89,7 @@ for script in scripts/check-*.sh; do
   if [ -x "$script" ]; then stage "$script" "$script"; fi
 done
 if [ "$1" = test ]; then
+  stage "instructions an event, beside the committed ones" instructions
   stage "tests" tests
   stage "nothing is left running or lying about" nothing_left
 fi

@@ -3,7 +3,7 @@
 #
 #   scripts/setup.sh demo    a C compiler, OpenSSL's headers, Rust
 #   scripts/setup.sh lint    the same, and the tools of the checks
-#   scripts/setup.sh test    the same, and Java, Maven, Apache Kafka, Python clients
+#   scripts/setup.sh test    the same, and Java, Maven, Apache Kafka, Python clients, valgrind
 #
 # System packages come by apt-get (as root, or through sudo), Rust by rustup, the rest goes to
 # .cache/ in this directory. A second run finds everything there and installs nothing.
@@ -70,6 +70,7 @@ find_missing() {
     need openssl have openssl
     need java java_is_17
     need maven have mvn
+    need valgrind have valgrind
   fi
 }
 

@@ -1,25 +1,18 @@
 //! The grammar of a number, and whether a double can hold it.
 
+use super::error::{Error, Expected, Problem};
 use super::words::digits_end;
-
-/// What is wrong with a number, and where.
-pub(super) enum BadNumber {
-    /// No digit where one must stand.
-    NoDigit { at: usize },
-    /// The number is not a finite double.
-    OutOfRange,
-}
 
 /// The largest power of ten below which every number is a finite double (the largest is about 1.8e308).
 const SAFE_POWER: i64 = 308;
 
 /// Where the number that begins at `start`, with a minus or a digit, ends.
-pub(super) fn number_end(text: &[u8], start: usize) -> Result<usize, BadNumber> {
+pub(super) fn number_end(text: &[u8], start: usize) -> Result<usize, Error> {
     let whole = start + usize::from(text.get(start) == Some(&b'-'));
     let mut at = match text.get(whole) {
         Some(b'0') => whole + 1,
         Some(b'1'..=b'9') => digits_end(text, whole + 1),
-        _ => return Err(BadNumber::NoDigit { at: whole }),
+        _ => return Err(no_digit(whole)),
     };
     // The number is less than ten to this power.
     let mut power = (at - whole) as i64;
@@ -36,14 +29,18 @@ pub(super) fn number_end(text: &[u8], start: usize) -> Result<usize, BadNumber> 
     }
     // Rare: so large that only the exact value tells. `0e999` is zero, and fine.
     if power > SAFE_POWER && !is_finite(text.get(start..at).unwrap_or_default()) {
-        return Err(BadNumber::OutOfRange);
+        return Err(Error::new(start, Problem::NumberOutOfRange));
     }
     Ok(at)
 }
 
-fn some_digits(text: &[u8], at: usize) -> Result<usize, BadNumber> {
+fn some_digits(text: &[u8], at: usize) -> Result<usize, Error> {
     let end = digits_end(text, at);
-    if end == at { Err(BadNumber::NoDigit { at }) } else { Ok(end) }
+    if end == at { Err(no_digit(at)) } else { Ok(end) }
+}
+
+fn no_digit(at: usize) -> Error {
+    Error::new(at, Problem::Syntax(Expected::Digit))
 }
 
 fn value_of(digits: &[u8]) -> i64 {

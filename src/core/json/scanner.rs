@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::error::{Error, Expected, Problem};
-use super::number::{BadNumber, number_end};
+use super::number::number_end;
 use super::text::Text;
 use super::words::plain_end;
 
@@ -151,11 +151,14 @@ impl<'a> Scanner<'a> {
     /// Passes the object or array that begins here, with all that is in it.
     fn skip_nested(&mut self) -> Result<(), Error> {
         let outside = self.depth;
+        // Whether the innermost is an object. It changes seldom, and `in_object` would be asked after each value.
+        let mut in_object = false;
         loop {
             // A value begins here, or what has just been opened is empty.
             match self.next_byte() {
                 Some(b'{') => {
                     self.open(true)?;
+                    in_object = true;
                     if self.next_byte() != Some(b'}') {
                         self.skip_name()?;
                         continue;
@@ -163,6 +166,7 @@ impl<'a> Scanner<'a> {
                 }
                 Some(b'[') => {
                     self.open(false)?;
+                    in_object = false;
                     if self.next_byte() != Some(b']') {
                         continue;
                     }
@@ -172,8 +176,8 @@ impl<'a> Scanner<'a> {
             }
             // A value has ended, or something empty is about to: close all that closes here.
             loop {
-                match (self.next_byte(), self.in_object()) {
-                    (Some(b','), in_object) => {
+                match (self.next_byte(), in_object) {
+                    (Some(b','), _) => {
                         self.at += 1;
                         if in_object {
                             self.skip_name()?;
@@ -187,6 +191,7 @@ impl<'a> Scanner<'a> {
                 if self.depth == outside {
                     return Ok(());
                 }
+                in_object = self.in_object();
             }
         }
     }
@@ -301,14 +306,8 @@ impl<'a> Scanner<'a> {
 
     #[inline]
     fn number(&mut self) -> Result<(), Error> {
-        match number_end(self.text.as_bytes(), self.at) {
-            Ok(end) => {
-                self.at = end;
-                Ok(())
-            }
-            Err(BadNumber::NoDigit { at }) => Err(Error::new(at, Problem::Syntax(Expected::Digit))),
-            Err(BadNumber::OutOfRange) => Err(Error::new(self.at, Problem::NumberOutOfRange)),
-        }
+        self.at = number_end(self.text.as_bytes(), self.at)?;
+        Ok(())
     }
 
     fn literal(&mut self, literal: &'static str) -> Result<(), Error> {

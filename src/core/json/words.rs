@@ -15,10 +15,10 @@ const ZERO: u64 = 0x30;
 /// quotation mark, a backslash or a control character. The text's length if there is none.
 pub(super) fn plain_end(text: &[u8], mut at: usize) -> usize {
     while let Some(word) = word(text, at) {
-        let quote = zero_bytes(word ^ (ONES * QUOTE));
-        let backslash = zero_bytes(word ^ (ONES * BACKSLASH));
-        let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH_BITS;
-        let stops = quote | backslash | control;
+        let backslash = bytes_below(word ^ (ONES * BACKSLASH), 1);
+        // With this bit turned over, a quotation mark comes to stand at the end of the control characters.
+        let quote_or_control = bytes_below(word ^ (ONES * (QUOTE ^ 0x20)), 0x21);
+        let stops = backslash | quote_or_control;
         if stops != 0 {
             return at + first_mark(stops);
         }
@@ -45,9 +45,10 @@ fn word(text: &[u8], at: usize) -> Option<u64> {
     text.get(at..)?.first_chunk::<8>().map(|bytes| u64::from_le_bytes(*bytes))
 }
 
+/// Marks the bytes below `limit`, which is at most 0x80.
 #[inline]
-fn zero_bytes(word: u64) -> u64 {
-    word.wrapping_sub(ONES) & !word & HIGH_BITS
+fn bytes_below(word: u64, limit: u64) -> u64 {
+    word.wrapping_sub(ONES * limit) & !word & HIGH_BITS
 }
 
 #[inline]

@@ -10,8 +10,10 @@ use crate::core::reason::Reason;
 /// (<https://learn.microsoft.com/azure/cosmos-db/concepts-limits#per-item-limits>).
 const MAX_BYTES: usize = 1023;
 
-/// Cosmos DB stores ids with these and then cannot find them again: they have a meaning in its addresses.
-const FORBIDDEN: &[u8; 4] = b"/\\?#";
+/// Whether Cosmos DB stores an id with this and then cannot find it again: these have a meaning in its addresses.
+fn is_forbidden(byte: u8) -> bool {
+    matches!(byte, b'/' | b'\\' | b'?' | b'#')
+}
 
 /// Clients drop these from an address before they send it, and find something else or nothing.
 const STEPS: [&str; 2] = [".", ".."];
@@ -35,7 +37,7 @@ pub(super) fn document_id(rules: &Rules, found: Option<Kind<'_>>) -> Result<Docu
             if id.len() > MAX_BYTES {
                 return Err(invalid(format!("is {} bytes long, over {MAX_BYTES}", id.len())));
             }
-            if let Some(forbidden) = id.bytes().find(|byte| FORBIDDEN.contains(byte)) {
+            if let Some(forbidden) = id.bytes().find(|byte| is_forbidden(*byte)) {
                 return Err(invalid(format!("holds {:?}: {}", char::from(forbidden), Described(kind))));
             }
             if STEPS.contains(&&*id) {

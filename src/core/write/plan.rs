@@ -48,8 +48,11 @@ pub struct Versions {
 
 /// Makes the lanes of a micro-batch, in the order in which their first documents came.
 pub fn lanes<'a>(candidates: impl IntoIterator<Item = Candidate<'a>>) -> Vec<Lane> {
+    let candidates = candidates.into_iter();
     let mut keys: HashMap<&PartitionKey, usize> = HashMap::new();
-    let mut places: HashMap<(usize, &DocumentId), usize> = HashMap::new();
+    // As large as it gets: a map that grows hashes all that it holds again.
+    let most = candidates.size_hint().1.unwrap_or_default();
+    let mut places: HashMap<(usize, &DocumentId), usize> = HashMap::with_capacity(most);
     let mut lanes: Vec<Vec<Option<Versions>>> = Vec::new();
     for Candidate { record, key, id, length } in candidates {
         let lane_count = lanes.len();
