@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-/// How many fields of `complexData` make an event of about so many bytes.
-pub const KILOBYTE: usize = 23;
+use crate::stage::{Events, Setting, large_batches};
 
 /// How events come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -19,12 +18,9 @@ pub enum Load {
 pub struct Case {
     pub name: String,
     pub load: Load,
-    pub devices: u64,
-    pub partitions: i32,
-    pub workers: usize,
-    pub complex_data: usize,
-    /// Lines of the configuration by section, beyond where Kafka and Cosmos DB are.
-    pub settings: Vec<(&'static str, String)>,
+    pub events: Events,
+    /// Beyond where Kafka and Cosmos DB are.
+    pub settings: Vec<Setting>,
     /// How long the endpoint takes to answer.
     pub latency: Duration,
     /// Whether what librdkafka and the requests cost at least is measured besides.
@@ -36,11 +32,8 @@ impl Case {
         Self {
             name: name.to_owned(),
             load: Load::Backlog { events },
-            devices: 1_000,
-            partitions: 6,
-            workers: 1,
-            complex_data: KILOBYTE,
-            settings: Vec::new(),
+            events: Events::default(),
+            settings: vec![("kafka", "workers = 1".to_owned())],
             latency: Duration::ZERO,
             floor: false,
         }
@@ -50,8 +43,8 @@ impl Case {
         Self { load: Load::Steady { rate, duration }, ..Self::backlog(name, 0) }
     }
 
-    fn set(mut self, section: &'static str, line: &str) -> Self {
-        self.settings.push((section, line.to_owned()));
+    fn set(mut self, settings: Vec<Setting>) -> Self {
+        self.settings.extend(settings);
         self
     }
 
@@ -60,16 +53,21 @@ impl Case {
         let million = 1_000_000 / fewer;
         let minute = Duration::from_secs(60 / fewer.min(4));
         vec![
-            Self { floor: true, ..Self::backlog("backlog, large batches", million) }
-                .set("trigger", "max_events_per_trigger = 100000")
-                .set("trigger", "max_bytes = \"256MiB\""),
+            Self { floor: true, ..Self::backlog("backlog, large batches", million) }.set(large_batches()),
             Self { floor: true, ..Self::backlog("backlog, defaults", million) },
-            Self { devices: million, ..Self::backlog("backlog, every event its own key", million / 5) },
+            Self {
+                events: Events { devices: million, ..Events::default() },
+                ..Self::backlog("backlog, every event its own key", million / 5)
+            },
             Self::steady("steady 1,000/s", 1_000, minute),
             Self { latency: Duration::from_millis(5), ..Self::steady("steady 1,000/s, 5 ms", 1_000, minute) }
-                .set("trigger", "interval = \"500ms\""),
+                .set(interval("500ms")),
             Self::steady("steady 5,000/s", 5_000, minute),
-            Self::steady("steady 10,000/s", 10_000, minute).set("trigger", "interval = \"1s\""),
+            Self::steady("steady 10,000/s", 10_000, minute).set(interval("1s")),
         ]
     }
+}
+
+fn interval(interval: &str) -> Vec<Setting> {
+    vec![("trigger", format!("interval = {interval:?}"))]
 }

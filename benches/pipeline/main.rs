@@ -11,22 +11,21 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub, missing_docs)]
 
 mod cases;
-mod endpoint;
 mod floor;
 mod run;
+#[path = "../stage/mod.rs"]
+mod stage;
 #[path = "../../tests/support/mod.rs"]
 mod support;
-mod usage;
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use clap::Parser;
 use comfy_table::{CellAlignment, Table, presets};
 
 use cases::Case;
-use run::{Measured, Stage};
-use support::kafka::{Cluster, Options};
+use run::{Measured, measure};
+use stage::Stage;
 
 #[derive(Parser)]
 struct Arguments {
@@ -45,8 +44,7 @@ fn main() {
         return floor::main();
     }
     let arguments = Arguments::parse();
-    let cluster = Cluster::start(&Options::brokers(1).property("group.initial.rebalance.delay.ms", "0"));
-    let mut stage = Stage::new(&cluster);
+    let mut stage = Stage::new();
     let mut all: BTreeMap<String, Measured> = BTreeMap::new();
     let cases = Case::all(if arguments.quick { 10 } else { 1 });
     let chosen = cases.into_iter().filter(|case| match &arguments.only {
@@ -55,15 +53,12 @@ fn main() {
     });
     for case in chosen {
         eprintln!("{} ...", case.name);
-        let measured = stage.measure(&case);
+        let measured = measure(&mut stage, &case);
         println!("{}", table([(&case.name, &measured)].into_iter()));
         all.insert(case.name, measured);
     }
     println!("\n{}", table(all.iter()));
-    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("bench").join("pipeline.json");
-    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-    std::fs::write(&file, serde_json::to_string_pretty(&all).unwrap()).unwrap();
-    println!("written to {}", file.display());
+    stage::keep("pipeline.json", &all);
 }
 
 fn table<'a>(measured: impl Iterator<Item = (&'a String, &'a Measured)>) -> Table {
