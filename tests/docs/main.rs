@@ -12,3 +12,4 @@ mod links;
 mod metrics;
 mod operations;
 mod page;
+mod performance;
