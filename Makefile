@@ -5,7 +5,7 @@ SHELL := /bin/bash
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint build bench bench-counts clean-cache
+.PHONY: help demo test lint build bench bench-counts bench-peers clean-cache
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,10 @@ bench: ## what an event costs: real Kafka, the service, an endpoint that answers
 bench-counts: ## the instructions an event takes in each step, beside the committed ones
 	@scripts/setup.sh test
 	cargo run --locked --release --quiet --package streamproc-instructions -- $(ARGS)
+
+bench-peers: ## the same backlog through the job that this replaces, in Spark, and through this
+	@scripts/setup.sh peers
+	cargo bench --locked --bench peers -- $(ARGS)
 
 clean-cache: ## remove what the set-up fetched (.cache)
 	rm -rf .cache

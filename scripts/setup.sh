@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Installs what is missing, and only that: for `make demo`, `make lint` or `make test`.
+# Installs what is missing, and only that: for `make demo`, `make lint`, `make test` or `make bench-peers`.
 #
 #   scripts/setup.sh demo    a C compiler, OpenSSL's headers, Rust
 #   scripts/setup.sh lint    the same, and the tools of the checks
 #   scripts/setup.sh test    the same, and Java, Maven, Apache Kafka, Python clients, valgrind
+#   scripts/setup.sh peers   as for the demo, and Java's compiler, Maven, Apache Kafka, Spark
 #
 # System packages come by apt-get (as root, or through sudo), Rust by rustup, the rest goes to
 # .cache/ in this directory. A second run finds everything there and installs nothing.
@@ -22,6 +23,10 @@ fail() {
 }
 have() { command -v "$1" >/dev/null 2>&1; }
 
+is() { # is PURPOSE...: whether it is one of these
+  [[ " $* " == *" $purpose "* ]]
+}
+
 # --- system packages -------------------------------------------------------------------------
 
 missing=()
@@ -31,22 +36,35 @@ need() { # need PACKAGE COMMAND...: the package is missing when the command fail
   "$@" >/dev/null 2>&1 || missing+=("$package")
 }
 
+java_version() {
+  "${JAVA:-java}" -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p'
+}
+
 java_is_17() {
   local version
-  version=$("${JAVA:-java}" -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p')
+  version=$(java_version)
   [ "${version:-0}" -ge 17 ]
 }
 
-# Releases differ in which Java they have.
-java_package() {
+# Spark 3.5 is documented for Java 17 and earlier. From 24 on Java has no security manager, and Hadoop's
+# client, which Spark is built on, asks for it.
+java_is_for_spark() {
   local version
-  for version in 21 17 25; do
-    if [[ $(apt-cache policy "openjdk-$version-jre-headless") == *"Candidate: "[0-9]* ]]; then
-      printf 'openjdk-%s-jre-headless\n' "$version"
+  version=$(java_version)
+  [ "${version:-0}" -ge 17 ] && [ "$version" -lt 24 ] && have javac
+}
+
+# Releases differ in which Java they have.
+java_package() { # java_package jre|jdk VERSION...: the first of these versions that there is
+  local kind=$1 version
+  shift
+  for version in "$@"; do
+    if [[ $(apt-cache policy "openjdk-$version-$kind-headless") == *"Candidate: "[0-9]* ]]; then
+      printf 'openjdk-%s-%s-headless\n' "$version" "$kind"
       return
     fi
   done
-  printf 'default-jre-headless\n'
+  printf 'default-%s-headless\n' "$kind"
 }
 
 find_missing() {
@@ -62,15 +80,20 @@ find_missing() {
   need libssl-dev pkg-config --exists openssl
   need curl have curl
   need ca-certificates test -e /etc/ssl/certs/ca-certificates.crt
-  if [ "$purpose" != demo ]; then
+  if is lint test; then
     need git have git
     need python3-venv python3 -c 'import venv, ensurepip'
   fi
-  if [ "$purpose" = test ]; then
+  if is test; then
     need openssl have openssl
     need java java_is_17
-    need maven have mvn
     need valgrind have valgrind
+  fi
+  if is peers; then
+    need jdk java_is_for_spark
+  fi
+  if is test peers; then
+    need maven have mvn
   fi
 }
 
@@ -86,13 +109,18 @@ install_packages() {
   find_missing
   [ ${#missing[@]} -gt 0 ] || return 0
   have apt-get || fail "this system has no apt-get; please install by its own means: ${missing[*]}"
-  [ "$(id -u)" = 0 ] || have sudo || fail "neither root nor sudo; ask someone to run:" \
-    "  apt-get install ${missing[*]/#java/openjdk-17-jre-headless}"
+  local names=("${missing[@]/#java/openjdk-17-jre-headless}")
+  names=("${names[@]/#jdk/openjdk-17-jdk-headless}")
+  [ "$(id -u)" = 0 ] || have sudo ||
+    fail "neither root nor sudo; ask someone to run:" "  apt-get install ${names[*]}"
   say "fetching the list of packages"
   as_root apt-get update -qq
   local packages=() package
   for package in "${missing[@]}"; do
-    [ "$package" != java ] || package=$(java_package)
+    case $package in
+      java) package=$(java_package jre 21 17 25) ;;
+      jdk) package=$(java_package jdk 17 21) ;;
+    esac
     packages+=("$package")
   done
   say "installing ${packages[*]}"
@@ -148,26 +176,38 @@ install_tools() {
   cat "${lists[@]}" | cksum >"$stamp"
 }
 
-install_kafka() {
-  local stamp=$cache/kafka/.done
-  done_for "$stamp" tests/kafka/pom.xml && return
-  say "fetching Apache Kafka (55 MB) to .cache/kafka"
-  rm -rf "$cache/kafka"
-  mkdir -p "$cache/kafka"
-  mvn -q -B -f tests/kafka/pom.xml -Dmaven.repo.local="$cache/maven" dependency:copy-dependencies \
-    -DincludeScope=runtime -DoutputDirectory="$cache/kafka/libs" >"$cache/mvn.log" 2>&1 ||
+# copy_jars POM DIRECTORY: what the file names and what that needs, from Maven Central.
+copy_jars() {
+  local pom=$1 directory=$2
+  rm -rf "$directory"
+  mkdir -p "$directory"
+  mvn -q -B -f "$pom" -Dmaven.repo.local="$cache/maven" dependency:copy-dependencies \
+    -DincludeScope=runtime -DoutputDirectory="$directory/libs" >"$cache/mvn.log" 2>&1 ||
     fail "Maven failed; the end of $cache/mvn.log:" "$(tail -n 20 "$cache/mvn.log")"
   rm -rf "$cache/maven"
-  cksum <tests/kafka/pom.xml >"$stamp"
+  cksum <"$pom" >"$directory/.done"
+}
+
+install_kafka() {
+  done_for "$cache/kafka/.done" tests/kafka/pom.xml && return
+  say "fetching Apache Kafka (55 MB) to .cache/kafka"
+  copy_jars tests/kafka/pom.xml "$cache/kafka"
+}
+
+install_spark() {
+  done_for "$cache/spark/.done" benches/peers/spark/pom.xml && return
+  say "fetching Apache Spark and Microsoft's Java SDK (240 MB) to .cache/spark"
+  copy_jars benches/peers/spark/pom.xml "$cache/spark"
 }
 
 case $purpose in
-  demo | lint | test) ;;
-  *) fail "usage: scripts/setup.sh demo|lint|test" ;;
+  demo | lint | test | peers) ;;
+  *) fail "usage: scripts/setup.sh demo|lint|test|peers" ;;
 esac
 mkdir -p "$cache"
 install_packages
 install_rust
-[ "$purpose" = demo ] || install_tools
-[ "$purpose" != test ] || install_kafka
-say "ready for 'make $purpose'"
+if is lint test; then install_tools; fi
+if is test peers; then install_kafka; fi
+if is peers; then install_spark; fi
+say "ready for 'make ${purpose/#peers/bench-peers}'"

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-/// How many fields of `complexData` make an event of about a kilobyte.
-pub const KILOBYTE: usize = 23;
+use crate::stage::{Events, KILOBYTE, Setting, large_batches};
 
 /// How events come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -19,12 +18,9 @@ pub enum Load {
 pub struct Case {
     pub name: String,
     pub load: Load,
-    pub devices: u64,
-    pub partitions: i32,
-    pub workers: usize,
-    pub complex_data: usize,
-    /// Lines of the configuration by section, beyond where Kafka and Cosmos DB are.
-    pub settings: Vec<(&'static str, String)>,
+    pub events: Events,
+    /// Beyond where Kafka and Cosmos DB are.
+    pub settings: Vec<Setting>,
     /// How long the endpoint takes to answer.
     pub latency: Duration,
     /// Whether what librdkafka and the requests cost at least is measured besides.
@@ -37,25 +33,12 @@ impl Case {
     /// About how many bytes an event of [`KILOBYTE`] has.
     pub const BYTES: f64 = 915.0;
 
-    /// The sample's events with the default configuration, while a container has too little.
-    pub fn throttled(rate: u64) -> Self {
-        Self::steady("throttled", rate, Duration::ZERO)
-    }
-
-    /// Events that are there when the service starts.
-    pub fn start_up() -> Self {
-        Self::backlog("start-up", 0)
-    }
-
     fn backlog(name: &str, events: u64) -> Self {
         Self {
             name: name.to_owned(),
             load: Load::Backlog { events },
-            devices: 1_000,
-            partitions: 6,
-            workers: 1,
-            complex_data: KILOBYTE,
-            settings: Vec::new(),
+            events: Events::default(),
+            settings: vec![("kafka", "workers = 1".to_owned())],
             latency: Duration::ZERO,
             floor: false,
             one_core: false,
@@ -66,8 +49,8 @@ impl Case {
         Self { load: Load::Steady { rate, duration }, ..Self::backlog(name, 0) }
     }
 
-    fn set(mut self, section: &'static str, line: &str) -> Self {
-        self.settings.push((section, line.to_owned()));
+    fn set(mut self, settings: Vec<Setting>) -> Self {
+        self.settings.extend(settings);
         self
     }
 
@@ -81,42 +64,48 @@ impl Case {
         let million = 1_000_000 / fewer;
         let minute = Duration::from_secs(60 / fewer.min(4));
         vec![
-            Self { floor: true, ..Self::backlog("backlog, large batches", million) }
-                .set("trigger", "max_events_per_trigger = 100000")
-                .set("trigger", "max_bytes = \"256MiB\""),
+            Self { floor: true, ..Self::backlog("backlog, large batches", million) }.set(large_batches()),
             Self { floor: true, ..Self::backlog("backlog, defaults", million) },
-            Self { devices: million, ..Self::backlog("backlog, every event its own key", million / 5) },
+            Self {
+                events: Events { devices: million, ..Events::default() },
+                ..Self::backlog("backlog, every event its own key", million / 5)
+            },
             Self::steady("steady 1,000/s", 1_000, minute),
             Self { latency: Duration::from_millis(5), ..Self::steady("steady 1,000/s, 5 ms", 1_000, minute) }
-                .set("trigger", "interval = \"500ms\""),
+                .set(interval("500ms")),
             Self::steady("steady 5,000/s", 5_000, minute),
-            Self::steady("steady 10,000/s", 10_000, minute).set("trigger", "interval = \"1s\""),
+            Self::steady("steady 10,000/s", 10_000, minute).set(interval("1s")),
         ]
     }
 
     /// One thing changed at a time, with the default configuration.
     fn scaling(fewer: u64) -> Vec<Self> {
-        let events = 400_000 / fewer;
-        let backlog = |what: &str| Self::backlog(&format!("scaling, {what}"), events);
+        let usual = Events::default();
+        let backlog = |what: &str, count: u64, events: Events| Self {
+            events,
+            ..Self::backlog(&format!("scaling, {what}"), count / fewer)
+        };
         let mut cases = Vec::new();
         for workers in [1, 2] {
             for partitions in [1, 2, 4, 8, 16] {
                 let what = format!("{partitions} partitions, {workers} workers");
-                cases.push(Self { partitions, workers, ..backlog(&what) });
+                let case = backlog(&what, 400_000, Events { partitions, ..usual });
+                cases.push(case.set(vec![("kafka", format!("workers = {workers}"))]));
             }
         }
-        for (size, complex_data, fewer) in
-            [("0.2 KB", 0, 1), ("1 KB", KILOBYTE, 1), ("10 KB", 322, 8), ("100 KB", 3_280, 80)]
-        {
-            let case = backlog(&format!("events of {size}"));
-            cases.push(Self { complex_data, load: Load::Backlog { events: events / fewer }, ..case });
+        for (size, complex_data, count) in [
+            ("0.2 KB", 0, 400_000),
+            ("1 KB", KILOBYTE, 400_000),
+            ("10 KB", 322, 50_000),
+            ("100 KB", 3_280, 5_000),
+        ] {
+            cases.push(backlog(&format!("events of {size}"), count, Events { complex_data, ..usual }));
         }
         for devices in [10, 100, 1_000, 10_000, 100_000] {
-            cases.push(Self { devices, ..backlog(&format!("{devices} devices")) });
+            cases.push(backlog(&format!("{devices} devices"), 400_000, Events { devices, ..usual }));
         }
-        for share in [4, 2, 1] {
-            let case = backlog(&format!("a backlog of {}", 4 * events / share));
-            cases.push(Self { load: Load::Backlog { events: 4 * events / share }, ..case });
+        for count in [200_000, 400_000, 800_000, 1_600_000] {
+            cases.push(backlog(&format!("a backlog of {count}"), count, usual));
         }
         cases
     }
@@ -125,9 +114,8 @@ impl Case {
     fn intervals(fewer: u64) -> Vec<Self> {
         let duration = Duration::from_secs(20 / fewer.min(4));
         let intervals = ["20ms", "100ms", "250ms", "500ms", "1s", "2s", "5s"];
-        let case = |interval: &&str| {
-            Self::steady(&format!("interval {interval}, 2,000/s"), 2_000, duration)
-                .set("trigger", &format!("interval = {interval:?}"))
+        let case = |length: &&str| {
+            Self::steady(&format!("interval {length}, 2,000/s"), 2_000, duration).set(interval(length))
         };
         intervals.iter().map(case).collect()
     }
@@ -137,8 +125,8 @@ impl Case {
     fn long(fewer: u64) -> Vec<Self> {
         let duration = Duration::from_secs(600 / fewer);
         let case = |name: &str, rate| Self {
-            partitions: 16,
-            ..Self::steady(name, rate, duration).set("trigger", "interval = \"1s\"")
+            events: Events { partitions: 16, ..Events::default() },
+            ..Self::steady(name, rate, duration).set(interval("1s"))
         };
         vec![
             Self { one_core: true, ..case("ten minutes at 10,000/s on one core", 10_000) },
@@ -150,4 +138,8 @@ impl Case {
     pub fn is_long(&self) -> bool {
         self.name.starts_with("ten minutes")
     }
+}
+
+fn interval(interval: &str) -> Vec<Setting> {
+    vec![("trigger", format!("interval = {interval:?}"))]
 }

@@ -12,10 +12,10 @@ use futures::StreamExt;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
-use crate::endpoint::Endpoint;
+use crate::stage::endpoint::Endpoint;
+use crate::stage::usage;
 use crate::support::guard;
 use crate::support::process::Process;
-use crate::usage;
 
 /// Names the part that this process plays.
 const PART: &str = "STREAMPROC_BENCH_FLOOR";

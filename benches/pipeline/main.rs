@@ -5,31 +5,29 @@
 //!     cargo bench --bench pipeline -- --quick   a tenth of the events
 //!     cargo bench --bench pipeline -- backlog   the cases whose names contain this
 //!
-//! The cases of ten minutes run only when they are asked for. Prints a table and writes
-//! `target/bench/pipeline.json`. CPU is that of the service alone; the broker and
+//! The cases of ten minutes run only when they are asked for. Prints a table and writes `target/bench/pipeline.json`. CPU is that of the service alone; the broker and
 //! the endpoint take theirs of the same cores.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub, missing_docs)]
 
 mod cases;
-mod endpoint;
 mod floor;
 mod run;
+#[path = "../stage/mod.rs"]
+mod stage;
 mod start_up;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 mod throttled;
-mod usage;
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use clap::Parser;
 use comfy_table::{CellAlignment, Table, presets};
 
 use cases::Case;
-use run::{Measured, Stage};
-use support::kafka::{Cluster, Options};
+use run::{Measured, measure};
+use stage::Stage;
 
 #[derive(Parser)]
 struct Arguments {
@@ -48,11 +46,7 @@ fn main() {
         return floor::main();
     }
     let arguments = Arguments::parse();
-    let options = Options::brokers(1)
-        .property("group.initial.rebalance.delay.ms", "0")
-        .property("log.retention.check.interval.ms", "10000");
-    let cluster = Cluster::start(&options);
-    let mut stage = Stage::new(&cluster);
+    let mut stage = Stage::new();
     let mut all: BTreeMap<String, Measured> = BTreeMap::new();
     let cases = Case::all(if arguments.quick { 10 } else { 1 });
     for case in cases {
@@ -64,19 +58,19 @@ fn main() {
             continue;
         }
         eprintln!("{} ...", case.name);
-        let measured = stage.measure(&case);
+        let measured = measure(&mut stage, &case);
         println!("{}", table([(&case.name, &measured)].into_iter()));
         all.insert(case.name, measured);
     }
     if !all.is_empty() {
         println!("\n{}", table(all.iter()));
-        write("pipeline.json", &all);
+        stage::keep("pipeline.json", &all);
     }
     let is_wanted = |name: &str| arguments.only.as_ref().is_none_or(|word| name.contains(word.as_str()));
     if is_wanted("throttled") {
         let measured = throttled::measure(&stage, if arguments.quick { 15 } else { 60 });
         println!("\n{}", throttled::table(&measured));
-        write("throttled.json", &measured);
+        stage::keep("throttled.json", &measured);
     }
     if is_wanted("start-up") {
         let measured = start_up::measure();
@@ -88,16 +82,8 @@ fn main() {
                 millis.join(", ")
             );
         }
-        write("start-up.json", &measured);
+        stage::keep("start-up.json", &measured);
     }
-}
-
-/// Writes what was measured to a file in `target/bench`.
-fn write(name: &str, measured: &impl serde::Serialize) {
-    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("bench").join(name);
-    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-    std::fs::write(&file, serde_json::to_string_pretty(measured).unwrap()).unwrap();
-    println!("written to {}", file.display());
 }
 
 fn table<'a>(measured: impl Iterator<Item = (&'a String, &'a Measured)>) -> Table {

@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use streamproc::sandbox::PHYSICAL_PARTITIONS;
 
-use crate::cases::Case;
-use crate::endpoint::Endpoint;
-use crate::run::{Stage, wait_until};
+use crate::stage::endpoint::Endpoint;
+use crate::stage::{Events, Stage, wait_until};
 use crate::support::guard::Signal;
-use crate::support::kafka::{Cluster, Options};
+use crate::support::kafka::Options;
 
 /// How often each is measured.
 const TIMES: usize = 5;
@@ -29,15 +29,13 @@ pub fn measure() -> Vec<StartUp> {
 fn with_delay(rebalance_delay_millis: u64) -> StartUp {
     let delay = rebalance_delay_millis.to_string();
     let options = Options::brokers(1).property("group.initial.rebalance.delay.ms", &delay);
-    let cluster = Cluster::start(&options);
-    let mut stage = Stage::new(&cluster);
-    let case = Case::start_up();
-    let topic = stage.filled(&case, 10_000);
+    let mut stage = Stage::on(&options);
+    let topic = stage.filled(Events::default(), 10_000);
     let mut first_stored_millis: Vec<u64> = (0..TIMES)
         .map(|_| {
-            let endpoint = Endpoint::start(Duration::ZERO).expect("an endpoint");
+            let endpoint = Endpoint::start(Duration::ZERO, PHYSICAL_PARTITIONS).expect("an endpoint");
             let begun = Instant::now();
-            let service = stage.start(&case, &topic, endpoint.url().as_str());
+            let service = stage.start(&topic, endpoint.url(), &[]);
             let first = wait_until(&service, || endpoint.written().documents > 0);
             service.signal(Signal::Term);
             let _ = service.wait_for_exit(Duration::from_mins(1));

@@ -11,7 +11,7 @@ use serde::Serialize;
 use streamproc::sandbox::{CosmosOptions, Sandbox, SandboxOptions};
 
 use crate::cases::Case;
-use crate::run::Stage;
+use crate::stage::{Events, Stage};
 use crate::support::guard::Signal;
 use crate::support::service::Service;
 
@@ -51,7 +51,7 @@ struct Counters {
     refetched: f64,
 }
 
-pub fn measure(stage: &Stage<'_>, seconds: u64) -> Vec<Throttled> {
+pub fn measure(stage: &Stage, seconds: u64) -> Vec<Throttled> {
     let plenty = one(stage, seconds, None, None);
     let needed = plenty.request_units_per_second;
     let mut all = vec![plenty];
@@ -61,20 +61,19 @@ pub fn measure(stage: &Stage<'_>, seconds: u64) -> Vec<Throttled> {
     all
 }
 
-fn one(stage: &Stage<'_>, seconds: u64, share: Option<f64>, provisioned: Option<f64>) -> Throttled {
+fn one(stage: &Stage, seconds: u64, share: Option<f64>, provisioned: Option<f64>) -> Throttled {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let cosmos =
         CosmosOptions { throughput: provisioned.map(|limit| limit as u64), ..CosmosOptions::default() };
     let options = SandboxOptions { kafka: None, cosmos: Some(cosmos) };
     let sandbox = runtime.block_on(Sandbox::start(options)).expect("a sandbox");
-    let endpoint = sandbox.cosmos().expect("it was asked for").endpoint().to_string();
-    let case = Case::throttled(RATE);
-    let topic = stage.topic(&case);
-    let service = stage.start(&case, &topic, &endpoint);
+    let events = Events::default();
+    let topic = stage.topic(events);
+    let service = stage.start(&topic, sandbox.cosmos().expect("it was asked for").endpoint(), &[]);
     let mut trace = Vec::new();
     let (mut from, mut to) = ((Instant::now(), Counters::default()), (Instant::now(), Counters::default()));
     thread::scope(|scope| {
-        let load = scope.spawn(|| stage.simulate(&case, &topic, RATE, RATE * seconds));
+        let load = scope.spawn(|| stage.simulate(events, &topic, RATE, RATE * seconds));
         let mut before = Counters::default();
         let mut begun = None;
         while !load.is_finished() {

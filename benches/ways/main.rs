@@ -10,7 +10,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub, missing_docs)]
 
-#[path = "../pipeline/endpoint.rs"]
+#[path = "../stage/endpoint.rs"]
 #[allow(dead_code, reason = "the pipeline's benchmark looks at what was written")]
 mod endpoint;
 mod part;
@@ -19,7 +19,7 @@ mod part;
 mod steps;
 #[path = "../../tests/support/mod.rs"]
 mod support;
-#[path = "../pipeline/usage.rs"]
+#[path = "../stage/usage.rs"]
 mod usage;
 
 use std::time::Duration;
@@ -29,6 +29,7 @@ use comfy_table::{CellAlignment, Table, presets};
 
 use endpoint::Endpoint;
 use part::{Counted, Run, Way};
+use streamproc::sandbox::PHYSICAL_PARTITIONS;
 
 /// Documents in a request, and how many such requests make a second or two of CPU.
 const SIZES: [(usize, usize); 4] = [(1, 12_000), (10, 6_000), (40, 4_000), (100, 3_000)];
@@ -48,7 +49,7 @@ fn main() {
         return part::main();
     }
     let arguments = Arguments::parse();
-    let endpoint = Endpoint::start(Duration::ZERO).expect("an endpoint");
+    let endpoint = Endpoint::start(Duration::ZERO, PHYSICAL_PARTITIONS).expect("an endpoint");
     let mut table = Table::new();
     table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_header([
         "documents a request",

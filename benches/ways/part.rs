@@ -116,7 +116,7 @@ pub fn main() {
         Counted::Cpu => {
             let before = usage::cpu(std::process::id());
             write(&client, &load, run.requests);
-            (usage::cpu(std::process::id()) - before).as_secs_f64() * 1e6
+            usage::cpu(std::process::id()).saturating_sub(before).as_secs_f64() * 1e6
         }
         Counted::Allocations => {
             allocation_counter::measure(|| write(&client, &load, run.requests)).count_total as f64

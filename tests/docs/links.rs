@@ -60,7 +60,7 @@ fn every_link_between_pages_leads_somewhere() {
 
 #[test]
 fn every_file_of_ours_that_a_page_names_exists() {
-    let ours = ["src/", "tests/", "docs/", "scripts/", "config/", "fuzz/"];
+    let ours = ["src/", "tests/", "benches/", "docs/", "scripts/", "config/", "fuzz/"];
     let mut missing = Vec::new();
     for page in Page::all() {
         for path in quoted(&page.text).filter(|word| ours.iter().any(|folder| word.starts_with(folder))) {

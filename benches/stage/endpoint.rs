@@ -4,6 +4,8 @@
 //! of documents never gets that far: its body is read, its documents are counted, and it is answered, after
 //! a fixed time if one is asked for.
 
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -50,6 +52,8 @@ struct State {
 #[derive(Default)]
 struct Kept {
     ages_millis: Option<Vec<u32>>,
+    /// Hashes of the documents' ids: of a million, two are the same in one of 37 million runs.
+    ids: Option<HashSet<u64>>,
     bodies: Vec<Bytes>,
 }
 
@@ -62,10 +66,11 @@ pub struct Written {
 }
 
 impl Endpoint {
-    /// Starts it. Writes are answered after `latency`.
-    pub fn start(latency: Duration) -> io::Result<Self> {
+    /// Starts it with a container of so many physical partitions. Writes are answered after `latency`.
+    pub fn start(latency: Duration, physical_partitions: u32) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        let options = SandboxOptions { kafka: None, cosmos: Some(CosmosOptions::default()) };
+        let cosmos = CosmosOptions { physical_partitions, ..CosmosOptions::default() };
+        let options = SandboxOptions { kafka: None, cosmos: Some(cosmos) };
         let sandbox = runtime.block_on(Sandbox::start(options)).map_err(io::Error::other)?;
         let emulator = sandbox.cosmos().ok_or_else(|| io::Error::other("no emulator"))?.endpoint().clone();
         let listener = runtime.block_on(TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))))?;
@@ -102,6 +107,16 @@ impl Endpoint {
         let mut ages = self.state.kept().ages_millis.take().unwrap_or_default();
         ages.sort_unstable();
         ages
+    }
+
+    /// From now on it is noted which documents come.
+    pub fn note_ids(&self) {
+        self.state.kept().ids = Some(HashSet::new());
+    }
+
+    /// How many different documents came since then.
+    pub fn different_documents(&self) -> u64 {
+        self.state.kept().ids.as_ref().map_or(0, HashSet::len) as u64
     }
 
     /// The first bodies that were written.
@@ -174,12 +189,16 @@ impl State {
         if kept.bodies.len() < SAMPLE {
             kept.bodies.push(body.clone());
         }
+        if let Some(ids) = &mut kept.ids {
+            ids.extend(strings(body, b"\"id\":\"").map(|id| {
+                let mut hasher = DefaultHasher::new();
+                id.hash(&mut hasher);
+                hasher.finish()
+            }));
+        }
         if let Some(ages) = &mut kept.ages_millis {
-            const FIELD: &[u8] = b"\"enqueuedAt\":\"";
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as i64;
-            for at in memmem::find_iter(body, FIELD) {
-                let text = &body[at + FIELD.len()..];
-                let text = text.split(|byte| *byte == b'"').next().unwrap_or_default();
+            for text in strings(body, b"\"enqueuedAt\":\"") {
                 let time =
                     std::str::from_utf8(text).ok().and_then(|text| humantime::parse_rfc3339(text).ok());
                 let since = time.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
@@ -215,6 +234,12 @@ impl State {
         *response.headers_mut() = headers;
         Ok(response)
     }
+}
+
+/// What stands behind each `"field":"`, up to the next quotation mark.
+fn strings<'a>(body: &'a [u8], field: &'static [u8]) -> impl Iterator<Item = &'a [u8]> {
+    memmem::find_iter(body, field)
+        .filter_map(move |at| body[at + field.len()..].split(|byte| *byte == b'"').next())
 }
 
 async fn serve(listener: TcpListener, state: Arc<State>) {
