@@ -56,7 +56,7 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
                 (self.store.range_of(&document.key), pacing::hash(&document.key))
             });
             let paced = self.pacing.of_range(range, key, length);
-            let paced = work.stop.wait_for(trouble.during("throttled", PACED, paced)).await;
+            let paced = work.stop.wait_for(trouble.wait("throttled", PACED, paced)).await;
             let Some(mut start) = paced else { return };
             if work.stop.wait_for(start.within_limit()).await.is_none() {
                 return;

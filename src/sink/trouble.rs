@@ -45,15 +45,26 @@ impl<'a> Troubles<'a> {
 }
 
 impl Trouble<'_> {
-    /// The lane does not get on, and waits before it tries once more. The trouble is mentioned when it has
-    /// lasted long enough, be it in the middle of the wait.
-    pub(super) async fn during<F: Future>(
+    /// The lane did not get on, again, and pauses before it tries once more. The trouble is mentioned
+    /// when it has lasted long enough, be it in the middle of the pause.
+    pub(super) async fn pause(&mut self, reason: &'static str, detail: &str, pause: Duration) {
+        let since = *self.since.get_or_insert_with(Instant::now);
+        self.wait_from(since, reason, detail, tokio::time::sleep(pause)).await;
+    }
+
+    /// The lane waits for its turn. That is mentioned when the wait itself has lasted long enough: it is no
+    /// part of a trouble of another kind.
+    pub(super) async fn wait<F: Future>(&mut self, reason: &'static str, detail: &str, turn: F) -> F::Output {
+        self.wait_from(Instant::now(), reason, detail, turn).await
+    }
+
+    async fn wait_from<F: Future>(
         &mut self,
+        since: Instant,
         reason: &'static str,
         detail: &str,
         waiting: F,
     ) -> F::Output {
-        let since = *self.since.get_or_insert_with(Instant::now);
         let mut waiting = pin!(waiting);
         tokio::select! {
             biased;
@@ -62,11 +73,6 @@ impl Trouble<'_> {
         }
         self.holds(reason, detail);
         waiting.await
-    }
-
-    /// The same, for so long.
-    pub(super) async fn pause(&mut self, reason: &'static str, detail: &str, pause: Duration) {
-        self.during(reason, detail, tokio::time::sleep(pause)).await;
     }
 
     /// The lane is held by something that will not pass by itself.
@@ -121,6 +127,18 @@ mod tests {
         assert!(health.is_raised("throttled", "t[0]"));
         drop(second);
         assert!(!health.is_raised("throttled", "t[0]"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_short_wait_for_a_turn_is_no_part_of_a_long_trouble() {
+        let health = Health::new(Metrics::new().unwrap());
+        let troubles = Troubles::new(&health, "t[0]".into());
+        let mut lane = troubles.lane();
+        lane.pause("timeout", "408", Duration::from_secs(10)).await;
+        lane.wait("throttled", "waits", tokio::time::sleep(Duration::from_secs(4))).await;
+        assert!(health.is_raised("timeout", "t[0]") && !health.is_raised("throttled", "t[0]"));
+        lane.wait("throttled", "waits", tokio::time::sleep(Duration::from_secs(6))).await;
+        assert!(health.is_raised("throttled", "t[0]"));
     }
 
     #[tokio::test(start_paused = true)]
