@@ -48,15 +48,10 @@ fn main() {
     let arguments = Arguments::parse();
     let mut stage = Stage::new();
     let mut all: BTreeMap<String, Measured> = BTreeMap::new();
-    let cases = Case::all(if arguments.quick { 10 } else { 1 });
-    for case in cases {
-        let is_chosen = match &arguments.only {
-            Some(word) => case.name.contains(word.as_str()),
-            None => !case.is_long(),
-        };
-        if !is_chosen {
-            continue;
-        }
+    let is_wanted = |name: &str| arguments.only.as_ref().is_none_or(|word| name.contains(word.as_str()));
+    let unasked = |case: &Case| arguments.only.is_none() && case.is_long();
+    let cases = Case::all(if arguments.quick { 10 } else { 1 }).into_iter();
+    for case in cases.filter(|case| is_wanted(&case.name) && !unasked(case)) {
         eprintln!("{} ...", case.name);
         let measured = measure(&mut stage, &case);
         println!("{}", table([(&case.name, &measured)].into_iter()));
@@ -66,7 +61,6 @@ fn main() {
         println!("\n{}", table(all.iter()));
         stage::keep("pipeline.json", &all);
     }
-    let is_wanted = |name: &str| arguments.only.as_ref().is_none_or(|word| name.contains(word.as_str()));
     if is_wanted("throttled") {
         let measured = throttled::measure(&stage, if arguments.quick { 15 } else { 60 });
         println!("\n{}", throttled::table(&measured));

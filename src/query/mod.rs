@@ -12,4 +12,6 @@ mod token;
 #[cfg(test)]
 mod tests;
 
+#[cfg(feature = "sandbox")]
+pub(crate) use run::key_value;
 pub use run::{Outcome, QueryError, Request, run};

@@ -192,7 +192,8 @@ fn scope(values: &[Value]) -> Result<FeedScope, QueryError> {
     Ok(FeedScope::partition(PartitionKey::try_from(values?)?))
 }
 
-fn key_value(value: &Value) -> Option<PartitionKeyValue> {
+/// The value of a partition key that is written so in JSON; none is written as an array or an object.
+pub(crate) fn key_value(value: &Value) -> Option<PartitionKeyValue> {
     Some(match value {
         Value::Null => PartitionKeyValue::NULL,
         Value::Bool(bool) => (*bool).into(),

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::Value;
 
 use crate::flow::Flow;
 use crate::members::{owned, partitions, terminate, wait_until_shared};
@@ -56,10 +55,15 @@ fn partitions_that_do_not_move_never_pause() {
         (partitions(&first).len() == owned(&first)).then_some(())
     });
     let kept: BTreeSet<_> = partitions(&first).intersection(&before).copied().collect();
-    flow.stop();
+    let acknowledged = flow.stop();
     stage.wait_until_caught_up(&first, SOON);
 
-    let partition_of: HashMap<_, _> = places(&stage);
+    let partition_of: HashMap<String, i32> = acknowledged
+        .lock()
+        .iter()
+        .flat_map(|(partition, sent)| sent.iter().map(move |sent| (sent, *partition)))
+        .map(|(sent, partition)| (format!("{}-{}", sent.device, sent.number), partition))
+        .collect();
     let mut longest: BTreeMap<i32, i64> = BTreeMap::new();
     for document in stage.documents() {
         let time = |field: &str| document[field].as_str().unwrap().parse::<DateTime<Utc>>().unwrap();
@@ -76,16 +80,6 @@ fn partitions_that_do_not_move_never_pause() {
         assert!(longest[&partition] < 2_000, "partition {partition} paused for {} ms", longest[&partition]);
     }
     assert!(longest.values().any(|longest| *longest > 4_000), "those of the frozen member waited");
-}
-
-/// Which partition each event is in.
-fn places(stage: &Stage) -> HashMap<String, i32> {
-    let id = |value: &Option<Vec<u8>>| {
-        let event: Value = serde_json::from_slice(value.as_deref().unwrap_or_default()).unwrap();
-        event["eventId"].as_str().unwrap().to_owned()
-    };
-    let records = stage.cluster.read_all(&stage.topic);
-    records.iter().map(|record| (id(&record.value), record.partition)).collect()
 }
 
 /// A line of a client's log comes by way of the queue that records and rebalances come by.

@@ -56,8 +56,8 @@ const LOWEST: f64 = 40.0;
 /// The longest wait before one looks again.
 const LONGEST_WAIT: Duration = Duration::from_millis(250);
 
-/// The pace of one partition key range.
-#[derive(Debug)]
+/// The pace of one partition key range. It begins as that of one that has not throttled yet.
+#[derive(Debug, Default)]
 pub struct Pace {
     limit: Option<Limit>,
     /// When the range wants to be asked again.
@@ -89,18 +89,7 @@ pub struct Started {
     cuts: u32,
 }
 
-impl Default for Pace {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Pace {
-    /// A range that has not throttled yet.
-    pub fn new() -> Self {
-        Self { limit: None, closed_until: None, served: VecDeque::new(), cuts: 0, throttled: None }
-    }
-
     /// The rate in request units a second, if there is one.
     pub fn rate(&self) -> Option<f64> {
         self.limit.as_ref().map(|limit| limit.rate)
@@ -250,7 +239,7 @@ mod tests {
     fn trace(charge: f64, latency: Duration, provisioned: &[f64]) -> Vec<Second> {
         let begin = Instant::now();
         let mut service = Service { request_units: 0.0, window: begin, spent: 0.0 };
-        let mut pace = Pace::new();
+        let mut pace = Pace::default();
         let (mut asked, mut answers) = (Vec::new(), BinaryHeap::new());
         let mut seconds = vec![Second::default(); provisioned.len()];
         let mut now = begin;
@@ -338,7 +327,7 @@ mod tests {
     #[test]
     fn a_key_that_is_throttled_alone_slows_nobody_for_long() {
         let mut now = Instant::now();
-        let mut pace = Pace::new();
+        let mut pace = Pace::default();
         for turn in 0..60 {
             let started = pace.start(1, 100.0, now);
             assert_eq!(pace.throttled(started, Duration::from_millis(100), now), turn == 0);
@@ -354,7 +343,7 @@ mod tests {
     #[test]
     fn what_throttled_long_ago_is_forgotten() {
         let mut now = Instant::now();
-        let mut pace = Pace::new();
+        let mut pace = Pace::default();
         let started = pace.start(1, 10.0, now);
         assert!(pace.throttled(started, Duration::from_millis(10), now));
         assert_eq!(pace.rate(), Some(LOWEST));
@@ -365,7 +354,7 @@ mod tests {
     #[test]
     fn requests_that_were_on_their_way_lower_the_rate_once() {
         let now = Instant::now();
-        let mut pace = Pace::new();
+        let mut pace = Pace::default();
         let sent: Vec<_> = (0..64).map(|key| pace.start(key, 100.0, now)).collect();
         for started in &sent[..32] {
             pace.served(*started, 100.0, now);
@@ -379,7 +368,7 @@ mod tests {
     #[test]
     fn a_range_that_never_throttles_has_no_rate() {
         let now = Instant::now();
-        let mut pace = Pace::new();
+        let mut pace = Pace::default();
         let started = pace.start(1, 1e9, now);
         pace.served(started, 1e9, now);
         assert_eq!((pace.wait(now), pace.rate()), (None, None));

@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 
 use super::call::{Call, Kind};
 use super::emulator::{Answer, Shape};
+use crate::query::key_value;
 
 /// How many key ranges a container of more partitions is shown as: half of what the Rust SDK asks at most.
 const SHOWN: u32 = 50;
@@ -38,7 +39,8 @@ pub(super) fn shown(shape: Shape) -> u32 {
 /// In which of so many shown ranges a partition key is, as a request's header gives it: `["device-1"]`.
 pub(super) fn range_of(key: &str, shown: u32) -> u32 {
     let values: Vec<Value> = serde_json::from_str(key).unwrap_or_default();
-    let parts: Vec<PartitionKeyValue> = values.iter().filter_map(part).collect();
+    let part = |value| key_value(value).unwrap_or(PartitionKeyValue::NULL);
+    let parts: Vec<_> = values.iter().map(part).collect();
     let paths = (0..parts.len()).map(|number| format!("/{number}").into()).collect();
     let Ok(key) = PartitionKey::try_from(parts) else { return 0 };
     let range = FeedRange::for_partition(key, &PartitionKeyDefinition::new(paths));
@@ -46,15 +48,6 @@ pub(super) fn range_of(key: &str, shown: u32) -> u32 {
     let hash = range.min_inclusive().to_hex();
     let hash = hash.get(..32).and_then(|hash| u128::from_str_radix(hash, 16).ok()).unwrap_or(0);
     u32::try_from(hash / step(shown)).unwrap_or(u32::MAX).min(shown - 1)
-}
-
-fn part(value: &Value) -> Option<PartitionKeyValue> {
-    match value {
-        Value::String(text) => Some(PartitionKeyValue::from(text.clone())),
-        Value::Number(number) => PartitionKeyValue::try_from(number.as_f64()?).ok(),
-        Value::Bool(value) => Some(PartitionKeyValue::from(*value)),
-        _ => Some(PartitionKeyValue::NULL),
-    }
 }
 
 const RANGE_ID: &str = "x-ms-documentdb-partitionkeyrangeid";

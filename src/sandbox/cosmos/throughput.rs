@@ -21,9 +21,9 @@ pub(super) fn write_charge(bytes: usize, replaced: bool) -> f64 {
     if replaced { charge * 1.5 } else { charge }
 }
 
-/// The request units a container may spend, divided evenly over the key ranges that it is shown as. Like the
-/// service, a partition serves requests until its second's share is spent, so
-/// that the last one may overdraw it.
+/// The request units a container may spend, divided evenly over the key ranges that it is shown as. Like a
+/// physical partition of the service, a range serves requests until its second's share is spent, so that the
+/// last one may overdraw it.
 pub(super) struct Throughput {
     ranges: u32,
     share: f64,

@@ -83,8 +83,7 @@ impl Store for Cosmos {
 
     fn range_of(&self, key: &PartitionKey) -> KeyRange {
         let connection = self.connection();
-        driver_key(key)
-            .map_or_else(|_| KeyRange::default(), |key| connection.ranges.of(&connection.container, key))
+        connection.ranges.of(&connection.container, key)
     }
 
     async fn check(&self) -> Result<(), Obstacle> {

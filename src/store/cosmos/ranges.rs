@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 
 use azure_data_cosmos_driver::CosmosDriver;
 use azure_data_cosmos_driver::models::partition_key_range::PartitionKeyRange;
-use azure_data_cosmos_driver::models::{ContainerReference, EffectivePartitionKey, FeedRange, PartitionKey};
+use azure_data_cosmos_driver::models::{ContainerReference, EffectivePartitionKey, FeedRange};
 
+use super::driver_key;
+use crate::core::key::PartitionKey;
 use crate::store::KeyRange;
 
 /// How old the list may be when the container throttles: a partition may have been split meanwhile.
@@ -34,11 +36,12 @@ impl Ranges {
     }
 
     /// In which range a key is.
-    pub(super) fn of(&self, container: &ContainerReference, key: PartitionKey) -> KeyRange {
+    pub(super) fn of(&self, container: &ContainerReference, key: &PartitionKey) -> KeyRange {
         let begins = self.begins.read().unwrap_or_else(PoisonError::into_inner);
         if begins.len() < 2 {
             return KeyRange::default();
         }
+        let Ok(key) = driver_key(key) else { return KeyRange::default() };
         let hash = FeedRange::for_partition(key, container.partition_key_definition());
         let after = begins.partition_point(|(begin, _)| begin <= hash.min_inclusive());
         begins.get(after.saturating_sub(1)).map_or_else(KeyRange::default, |(_, range)| *range)
