@@ -26,6 +26,7 @@ fn hot_path(criterion: &mut Criterion) {
             BatchSize::PerIteration,
         );
     });
+    group.bench_function("request_units", |bencher| bencher.iter(|| steps.request_units()));
     group.bench_function("ledger", |bencher| bencher.iter(|| steps.ledger()));
     group.finish();
 }

@@ -10,7 +10,7 @@ use streamproc_core::core::write::lane::Lane;
 use crate::steps::Steps;
 
 /// The names of the functions below, in the order of an event's way.
-pub(crate) const STEPS: [&str; 5] = ["copy", "decode", "group", "bodies", "ledger"];
+pub(crate) const STEPS: [&str; 6] = ["copy", "decode", "group", "bodies", "request_units", "ledger"];
 
 /// So many events, of so many devices in turn.
 pub(crate) const EVENTS: usize = 10_000;
@@ -23,6 +23,7 @@ pub(crate) fn run() {
     let documents = decode(&steps, &records);
     let mut lanes = group(&documents);
     let (_bytes, requests) = bodies(&records, &documents, &mut lanes);
+    assert!(request_units(&steps) > 0.0);
     let frontier = ledger(&steps);
     // All of it was needed, so that the compiler can leave nothing out.
     assert_eq!((requests, frontier), (DEVICES as usize, Offset(EVENTS as i64)));
@@ -46,6 +47,11 @@ fn group(documents: &[Document]) -> Vec<Lane> {
 #[inline(never)]
 fn bodies(records: &Records, documents: &[Document], lanes: &mut [Lane]) -> (usize, usize) {
     Steps::bodies(records, documents, lanes)
+}
+
+#[inline(never)]
+fn request_units(steps: &Steps) -> f64 {
+    steps.request_units()
 }
 
 #[inline(never)]

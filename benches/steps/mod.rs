@@ -4,6 +4,7 @@
 #![allow(clippy::expect_used, unreachable_pub, reason = "what measures shares it")]
 
 use std::hint::black_box;
+use std::time::{Duration, Instant};
 
 use streamproc::config;
 use streamproc::core::kafka::Offset;
@@ -12,9 +13,15 @@ use streamproc::core::records::{RawRecord, Records};
 use streamproc::core::settled::{Settled, Settlement};
 use streamproc::core::transform::{Decoded, Document, Rules, Stamp, decode};
 use streamproc::core::write::body;
+use streamproc::core::write::estimate::Estimate;
+use streamproc::core::write::governor::Governor;
 use streamproc::core::write::lane::{Answer, Lane};
+use streamproc::core::write::pace::Pace;
 use streamproc::core::write::plan::{Candidate, lanes};
 use streamproc::simulator::Events;
+
+/// How many documents a request has whose request units are accounted for.
+const DOCUMENTS: u64 = 20;
 
 const CREATED_AT_MICROS: i64 = 1_700_000_000_000_000;
 
@@ -87,6 +94,39 @@ impl Steps {
             }
         }
         (bytes, requests)
+    }
+
+    /// Accounts for as many requests of 20 documents each as there are events for: what each is expected to cost,
+    /// its turn at the pace of its range and within the limit, and what it cost. Nothing has to wait.
+    pub fn request_units(&self) -> f64 {
+        const RETRY_AFTER: Duration = Duration::from_millis(1);
+        const MANY: f64 = 1e9;
+        let mut now = Instant::now();
+        let (mut estimate, mut pace, mut governor) =
+            (Estimate::default(), Pace::default(), Governor::new(now));
+        governor.set_limit(Some(MANY), now);
+        // From its first throttled answer on, a range has a rate.
+        let first = pace.start(0, MANY, now);
+        pace.served(first, MANY, now);
+        let second = pace.start(0, MANY, now);
+        pace.throttled(second, RETRY_AFTER, now);
+        now += RETRY_AFTER;
+        let mut spent = 0.0;
+        for request in 0..self.events.len() as u64 / DOCUMENTS {
+            now += Duration::from_millis(1);
+            let bytes = DOCUMENTS as usize * self.events[0].len();
+            let expected = estimate.of(bytes);
+            assert_eq!((pace.wait(now), governor.wait(now)), (None, None), "nothing has to wait");
+            let started = pace.start(request, expected, now);
+            governor.charge(expected, now);
+            now += Duration::from_millis(5);
+            let cost = black_box(7.5 * DOCUMENTS as f64);
+            estimate.learn(bytes, cost);
+            pace.served(started, cost, now);
+            governor.charge(cost - expected, now);
+            spent += cost;
+        }
+        spent
     }
 
     /// Notes as many offsets and settles them, a hundred at a time.
