@@ -1,7 +1,7 @@
 //! Writing one micro-batch.
 
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::task::Poll;
@@ -29,6 +29,10 @@ const LETTERS_AT_ONCE: usize = 64;
 /// How long a dead letter on its way is waited for while the batch winds down: the usual
 /// acknowledgement takes milliseconds, and a letter left here is sent once more by the next owner.
 const LETTER_GRACE: Duration = Duration::from_secs(2);
+
+/// What the state of a lane may take while it waits, in bytes: there are as many as partition keys in the
+/// micro-batch, which can be one for each of its events.
+const LANE_BYTES: usize = 1_700;
 
 /// A micro-batch that is being written.
 pub(super) struct Work<'a> {
@@ -108,7 +112,9 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
             running.push(Box::pin(self.dead_letter_bad_events(&work)));
         }
         for lane in lanes {
-            running.push(Box::pin(self.drive(&work, lane)));
+            let driving = self.drive(&work, lane);
+            debug_assert!(size_of_val(&driving) <= LANE_BYTES, "{} bytes a lane", size_of_val(&driving));
+            running.push(Box::pin(driving));
         }
         // Reported once a turn of this task: each report wakes the worker, and many requests are answered in a turn.
         poll_fn(|context| {
@@ -151,7 +157,7 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
             status,
             group: &self.settings.group,
         };
-        if work.stop.wait_with_grace(LETTER_GRACE, self.dead_letters.send(&letter)).await.is_none() {
+        if work.stop.wait_with_grace(LETTER_GRACE, pin!(self.dead_letters.send(&letter))).await.is_none() {
             return false;
         }
         let outcome = Settled::DeadLettered(reason);
@@ -196,7 +202,7 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
 impl Work<'_> {
     /// Waits for a while; gives whether to go on after it.
     pub(super) async fn pause(&self, length: Duration) -> bool {
-        self.stop.wait_for(tokio::time::sleep(length)).await.is_some()
+        self.stop.wait_for(pin!(tokio::time::sleep(length))).await.is_some()
     }
 
     /// Takes in how records ended; that is reported at the end of the task's turn.

@@ -1,5 +1,6 @@
 //! Driving one lane: ask, take in the answer, do what it means, until every record has ended.
 
+use std::pin::pin;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Sink;
@@ -40,7 +41,8 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
         let mut backoff = retry_backoff();
         let mut trouble = work.troubles.lane();
         while let Some(group) = lane.request() {
-            let Some(turn) = work.stop.wait_for(self.gate.turn()).await else { return };
+            let turn = work.stop.wait_for(pin!(self.gate.turn())).await;
+            let Some(turn) = turn else { return };
             let mut in_order = false;
             if matches!(turn, Turn::Probe(..)) {
                 if let Err(obstacle) = Box::pin(self.store.check()).await {
@@ -55,10 +57,12 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
             let (range, key) = first.map_or_else(Default::default, |document| {
                 (self.store.range_of(&document.key), pacing::hash(&document.key))
             });
-            let paced = self.pacing.of_range(range, key, length);
-            let paced = work.stop.wait_for(trouble.wait("throttled", PACED, paced)).await;
+            let paced = {
+                let paced = pin!(self.pacing.of_range(range, key, length));
+                work.stop.wait_for(pin!(trouble.wait("throttled", PACED, paced))).await
+            };
             let Some(mut start) = paced else { return };
-            if work.stop.wait_for(start.within_limit()).await.is_none() {
+            if work.stop.wait_for(pin!(start.within_limit())).await.is_none() {
                 return;
             }
             let permit = self.limits.permit(&work.limit, length).await;
@@ -85,7 +89,7 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
                     drop(turn);
                     let described = describe(&answer);
                     let pause = trouble.pause(retry.as_str(), &described, backoff.next_delay());
-                    if work.stop.wait_for(pause).await.is_none() {
+                    if work.stop.wait_for(pin!(pause)).await.is_none() {
                         return;
                     }
                 }
@@ -100,7 +104,7 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
                     };
                     let described = describe(&answer);
                     let pause = trouble.pause("throttled", &described, pause);
-                    if work.stop.wait_for(pause).await.is_none() {
+                    if work.stop.wait_for(pin!(pause)).await.is_none() {
                         return;
                     }
                 }

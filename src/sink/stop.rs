@@ -30,12 +30,19 @@ impl Stop {
     }
 
     /// Waits for something; none if the batch has to wind down before it is there.
-    pub(super) async fn wait_for<F: Future>(&self, awaited: F) -> Option<F::Output> {
+    ///
+    /// It is pinned where it was made: what is passed on by value stands several times in the state of a
+    /// task, and there is a task for each lane.
+    pub(super) async fn wait_for<F: Future + Unpin>(&self, awaited: F) -> Option<F::Output> {
         self.wait_with_grace(Duration::ZERO, awaited).await
     }
 
     /// Like [`Stop::wait_for`], but goes on waiting for so long while the batch winds down.
-    pub(super) async fn wait_with_grace<F: Future>(&self, grace: Duration, awaited: F) -> Option<F::Output> {
+    pub(super) async fn wait_with_grace<F: Future + Unpin>(
+        &self,
+        grace: Duration,
+        awaited: F,
+    ) -> Option<F::Output> {
         let over = async {
             self.winding_down.cancelled().await;
             tokio::time::sleep(grace).await;
