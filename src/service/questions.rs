@@ -9,6 +9,7 @@ use rdkafka::consumer::BaseConsumer;
 use crate::azure::TokenCache;
 use crate::config::Kafka;
 use crate::kafka::{Contact, Context};
+use crate::source;
 use crate::source::consumer::{self, ConsumerError};
 
 /// How often it is looked whether the client has to be replaced.
@@ -29,6 +30,13 @@ impl Client {
     /// Not to be kept for longer than a question takes.
     pub(super) fn current(&self) -> Arc<BaseConsumer<Context>> {
         Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether a group has no members now, as far as Kafka tells.
+    pub(super) async fn is_empty(&self, group: &str) -> bool {
+        let (client, group) = (self.current(), group.to_owned());
+        let asked = tokio::task::spawn_blocking(move || source::group::is_empty(&*client, &group));
+        asked.await.unwrap_or(false)
     }
 
     fn replace(&self, client: Arc<BaseConsumer<Context>>) {

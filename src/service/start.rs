@@ -5,7 +5,7 @@
 use std::future::Future;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -26,7 +26,7 @@ use crate::observe::metrics::Metrics;
 use crate::observe::progress::Progress;
 use crate::sink::{self, Backoff, Sink};
 use crate::store::cosmos::{Cosmos, CredentialSource, Target};
-use crate::worker::{Broken, Ownership, Pool, Settings as WorkerSettings, Shared};
+use crate::worker::{Broken, Joining, Ownership, Pool, Settings as WorkerSettings, Shared};
 
 /// Which part of the byte budget is for the bodies of requests in flight.
 const BODIES_PART: u64 = 4;
@@ -149,12 +149,18 @@ impl Parts {
             metrics.clone(),
             health.clone(),
         ));
+        let joining = if config.kafka.workers > 1 && questions.client.is_empty(&config.kafka.group_id).await {
+            Joining::one_first(Instant::now())
+        } else {
+            Joining::together(Instant::now())
+        };
         let look_again = Arc::new(Notify::new());
         let shared = Arc::new(Shared {
             settings: Arc::new(WorkerSettings::of(&config, tokens)),
             sink: Arc::clone(&sink),
             budget: Budget::new(usize::try_from(config.trigger.max_bytes.0 / 2).unwrap_or(usize::MAX)),
             ownership: ownership.clone(),
+            joining,
             runtime: tokio::runtime::Handle::current(),
             metrics: metrics.clone(),
             health: health.clone(),

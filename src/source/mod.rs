@@ -4,6 +4,7 @@
 pub mod consumer;
 pub mod context;
 pub mod errors;
+pub mod group;
 pub mod headers;
 pub mod lists;
 pub mod lookup;

@@ -9,6 +9,7 @@ mod client;
 mod commits;
 mod inbox;
 mod jobs;
+mod joining;
 mod ownership;
 mod pool;
 mod settings;
@@ -16,6 +17,7 @@ mod settings;
 mod tests;
 mod thread;
 
+pub use self::joining::Joining;
 pub use self::ownership::Ownership;
 pub use self::pool::{Broken, Pool, Shared};
 pub use self::settings::Settings;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, oneshot};
 
 use super::inbox::Outside;
+use super::joining::Joining;
 use super::ownership::Ownership;
 use super::settings::Settings;
 use super::thread::WorkerThread;
@@ -29,6 +30,8 @@ pub struct Shared<S, D> {
     pub budget: Budget,
     /// Which partitions the process owns.
     pub ownership: Ownership,
+    /// When its workers join the group.
+    pub joining: Joining,
     /// The runtime that writes.
     pub runtime: tokio::runtime::Handle,
     /// What is counted.

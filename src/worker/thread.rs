@@ -133,7 +133,10 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
     }
 
     fn keep_a_client(&mut self, outside: &Outside) {
-        if self.client.is_some() || self.reconnect_at.is_some_and(|at| Instant::now() < at) {
+        let now = Instant::now();
+        let waits =
+            self.reconnect_at.is_some_and(|at| now < at) || !self.shared.joining.may(self.number, now);
+        if self.client.is_some() || waits {
             return;
         }
         match self.connect(outside) {
@@ -229,6 +232,7 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
             Notice::Assigned(partitions) => {
                 tracing::info!(worker = self.place, partitions = %list(&partitions), "assigned");
                 self.shared.metrics.rebalances.inc();
+                self.shared.joining.is_answered(now);
                 self.machine.apply(Input::Assigned(partitions), now);
             }
             Notice::Revoked { partitions, lost } => {

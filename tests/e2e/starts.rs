@@ -1,15 +1,15 @@
 //! Where reading begins, and what becomes of offsets that are not in the topic.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use streamproc::sandbox::{Effect, Fault};
 
 use crate::held::wait_until_ready;
 use crate::says::{ids, stop, wait_for_commits, wait_for_hold, wait_for_metric};
-use crate::stage::{Layout, SOON, Stage, event};
+use crate::stage::{Layout, SOON, Stage, event, events};
 use crate::support::guard::Signal;
-use crate::support::kafka::{self, Producer, Record};
+use crate::support::kafka::{self, Cluster, Options, Producer, Record};
 use crate::support::service::Service;
 use crate::support::wait;
 
@@ -298,4 +298,21 @@ fn a_topic_that_is_made_anew_with_fewer_partitions_while_it_is_read_holds_those_
     stage.send(&[Record::new(event(0, 100)).to(0)]);
     wait_for_hold(&service, "out_of_range", &stage.topic, 0);
     assert_eq!(ids(&stage.documents()), expected(0..10, 0..10));
+}
+
+/// The broker waits three seconds before it gives out the partitions of a group that was empty, and anew for each member
+/// that joins meanwhile. The workers of one process do not make it wait twice.
+#[test]
+fn an_empty_group_waits_once_for_the_workers_of_a_process() {
+    let options = Options::brokers(1).property("group.initial.rebalance.delay.ms", "3000");
+    let stage = Stage::on(Box::leak(Box::new(Cluster::start(&options))), Layout::default());
+    stage.send(&events(6, 10));
+    let begun = Instant::now();
+    let service = stage.service(&[("kafka", "workers = 3")]);
+    wait::until(SOON, "the first event", || (stage.cosmos().stats().documents() > 0).then_some(()));
+    let first = begun.elapsed();
+    assert!(first < Duration::from_millis(5_900), "the first event was stored after {first:?}");
+    stage.wait_until_caught_up(&service, SOON);
+    let members = || stage.cluster.group(&stage.group).map_or(0, |group| group.members);
+    wait::until(SOON, "all workers to have joined", || (members() == 3).then_some(()));
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::future::pending;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
 use rdkafka::consumer::BaseConsumer;
@@ -27,7 +27,7 @@ use crate::observe::progress::Progress;
 use crate::sink::{self, Sink};
 use crate::source::{consumer, lookup};
 use crate::store::{KeyRange, Kind, Obstacle, Request, Store};
-use crate::worker::{Broken, Ownership, Pool, Settings, Shared};
+use crate::worker::{Broken, Joining, Ownership, Pool, Settings, Shared};
 
 pub(in crate::worker) type Cluster = MockCluster<'static, DefaultProducerContext>;
 
@@ -200,6 +200,7 @@ impl Bench {
             sink: Arc::new(sink),
             budget: Budget::new(32 << 20),
             ownership,
+            joining: Joining::together(Instant::now()),
             runtime: runtime.handle().clone(),
             metrics,
             health,
