@@ -93,6 +93,11 @@ enum Command {
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
     let mut cli = Cli::parse();
+    #[cfg(feature = "mutants")]
+    if let Err(unknown) = choose_mutant() {
+        remark(&format!("error: STREAMPROC_MUTANT: there is no mutant {unknown}"));
+        return ExitCode::from(USAGE);
+    }
     cli.config = cli.config.filter(|file| !file.as_os_str().is_empty());
     match cli.command.take().unwrap_or(Command::Run) {
         Command::Run => run::run(&cli),
@@ -106,6 +111,21 @@ pub fn main() -> ExitCode {
         Command::Config(args) => config::run(&cli, &args),
         Command::Completions(args) => completions::run(&args),
     }
+}
+
+/// Puts the defect in the program that `STREAMPROC_MUTANT` names, if it names one.
+///
+/// # Errors
+///
+/// The name, if there is no such defect.
+#[cfg(feature = "mutants")]
+fn choose_mutant() -> Result<(), String> {
+    use crate::core::mutant::{Mutant, choose};
+    let Ok(name) = std::env::var("STREAMPROC_MUTANT") else { return Ok(()) };
+    let mutant = Mutant::ALL.into_iter().find(|mutant| format!("{mutant:?}") == name);
+    choose(mutant.ok_or_else(|| name.clone())?);
+    remark(&format!("this program has a defect on purpose: {name}"));
+    Ok(())
 }
 
 const NO_CONFIGURATION: &str = "\

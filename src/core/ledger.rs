@@ -8,6 +8,7 @@
 use std::collections::VecDeque;
 
 use super::kafka::Offset;
+use super::mutant::{self, Mutant};
 use super::settled::Settlement;
 
 /// The records of one assignment of one partition that are not done with, in offset order.
@@ -74,6 +75,14 @@ impl Ledger {
 
     /// Everything below this offset is done with: what may be committed.
     pub fn frontier(&self) -> Offset {
+        if mutant::is(Mutant::CommitsBeforeWrites) {
+            return self.position;
+        }
+        if mutant::is(Mutant::CommitsPastGaps)
+            && let Some(last) = self.open.iter().rev().find(|entry| entry.settled)
+        {
+            return last.offset.next();
+        }
         let contiguous = self.open.front().map_or(self.position, |entry| entry.offset);
         self.barrier.map_or(contiguous, |barrier| barrier.min(contiguous))
     }
@@ -91,7 +100,7 @@ impl Ledger {
     /// Keeps the frontier at or below a place, because the Kafka client may have passed over records
     /// there; none lifts it.
     pub fn set_barrier(&mut self, barrier: Option<Offset>) {
-        self.barrier = barrier;
+        self.barrier = barrier.filter(|_| !mutant::is(Mutant::IgnoresDoubts));
     }
 
     /// The offset of the oldest record that is not settled.

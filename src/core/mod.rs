@@ -9,6 +9,7 @@ pub mod json;
 pub mod kafka;
 pub mod key;
 pub mod ledger;
+pub mod mutant;
 pub mod reason;
 pub mod records;
 pub mod settled;

@@ -9,6 +9,7 @@ use super::batch::Work;
 use super::gate::Turn;
 use super::pacing::{self, THROTTLED};
 use super::trouble::{Trouble, WORTH_MENTIONING};
+use crate::core::mutant::{self, Mutant};
 use crate::core::settled::{Settled, Settlement};
 use crate::core::write::lane::{Answer, Lane, Refusal, Step};
 use crate::core::write::plan::Versions;
@@ -115,6 +116,14 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
                         trouble.is_over();
                         if !Box::pin(self.refused(work, &refusal)).await {
                             return;
+                        }
+                        if mutant::is(Mutant::ForgetsSuperseded) {
+                            let by = work.batch.records.offset(refusal.record);
+                            let older = lane.forget_older().into_iter();
+                            work.settle(older.map(|record| Settlement {
+                                offset: work.batch.records.offset(record),
+                                outcome: Settled::Superseded { by },
+                            }));
                         }
                         lane.give_up();
                     } else {

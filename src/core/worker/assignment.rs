@@ -8,6 +8,7 @@ use super::commits::CommitNumber;
 use super::io::{Begin, CommitOutcome, Effect};
 use super::partition::{Hold, Partition, Phase, TimeLimits};
 use crate::core::kafka::{Epoch, Offset, TopicPartition};
+use crate::core::mutant::{self, Mutant};
 use crate::core::settled::Policy;
 
 impl Worker {
@@ -123,7 +124,7 @@ impl Worker {
 
     /// Others may have these already.
     pub(super) fn lose(&mut self, names: &[TopicPartition]) {
-        for name in names {
+        for name in names.iter().filter(|_| !mutant::is(Mutant::IgnoresEpochs)) {
             self.drop_partition(name);
         }
         if let Some(wanted) = &mut self.wanted_back {

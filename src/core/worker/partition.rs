@@ -9,8 +9,9 @@ use super::{Standing, TopicPartition};
 use crate::core::budget::{Budget, Charge, Room};
 use crate::core::kafka::{Epoch, Offset};
 use crate::core::ledger::Ledger;
+use crate::core::mutant::{self, Mutant};
 use crate::core::records::{RawRecord, Records};
-use crate::core::settled::Policy;
+use crate::core::settled::{Policy, Settled, Settlement};
 
 /// Bytes are taken from the budget in steps of this size, so that not every record asks for a lock.
 const CHARGE_STEP: usize = 32 << 10;
@@ -263,6 +264,10 @@ impl Partition {
     /// end within the limits.
     pub(super) fn stop_reading(&mut self, limits: TimeLimits) {
         self.phase = Phase::HandingOver(limits);
+        if mutant::is(Mutant::LosesTheTail) {
+            let settled = |index| Settlement { offset: self.filling.offset(index), outcome: Settled::Stored };
+            self.ledger.settle(&(0..self.filling.len()).map(settled).collect::<Vec<_>>());
+        }
         self.drop_filling();
     }
 

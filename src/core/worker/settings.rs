@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{Begin, Hold};
 use crate::core::kafka::Offset;
+use crate::core::mutant::{self, Mutant};
 
 /// How a worker works. The times that are no setting of the user's are here too, with the reason
 /// for their size, so that tests and simulations can shorten them.
@@ -84,6 +85,7 @@ impl OutOfRangePolicy {
     pub fn apply(self, offset: Offset, low: Offset, high: Offset) -> Begin {
         let lost = |to: Offset| u64::try_from(to.0 - offset.0).unwrap_or(0);
         match self {
+            Self::Hold if mutant::is(Mutant::JumpsSilently) => Begin::Jump { to: high, lost: 0 },
             Self::Hold => Begin::Hold(Hold::OutOfRange { offset, low, high }),
             Self::Earliest => Begin::Jump { to: low, lost: lost(low) },
             Self::Latest => Begin::Jump { to: high, lost: lost(high) },

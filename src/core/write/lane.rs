@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::plan::Versions;
 use super::verdict::{Pause, Retry, Scope, Status, Verdict, classify};
+use crate::core::mutant::{self, Mutant};
 use crate::core::reason::Reason;
 
 /// After so many timeouts in a row a batch is halved: Cosmos DB gives a batch five seconds, and a
@@ -115,6 +116,9 @@ impl Lane {
             return self.answer_to_point(answer);
         }
         // Of a refused batch one operation is guilty; the rest say 424. The guilty one decides.
+        if answer.status.code == 207 && mutant::is(Mutant::IgnoresRefusedOperations) {
+            return self.stored();
+        }
         if answer.operations.len() == group.len() && answer.status.code == 207 {
             let guilty = (0..group.len()).find(|index| {
                 let verdict = classify(answer.operations[*index], Scope::Operation);
@@ -158,6 +162,12 @@ impl Lane {
         } else {
             versions.newest = versions.older.remove(0);
         }
+    }
+
+    /// Forgets the older versions of the first document, as [`Mutant::ForgetsSuperseded`] does.
+    pub fn forget_older(&mut self) -> Vec<usize> {
+        let first = self.groups.front_mut().and_then(|group| group.first_mut());
+        first.map(|versions| std::mem::take(&mut versions.older)).unwrap_or_default()
     }
 
     /// What is left, for the plan's tests.

@@ -10,6 +10,7 @@ use std::collections::hash_map::Entry;
 
 use super::lane::Lane;
 use crate::core::key::{DocumentId, PartitionKey};
+use crate::core::mutant::{self, Mutant};
 
 /// The most operations in a transactional batch (a limit of Cosmos DB).
 pub const MAX_OPERATIONS: usize = 100;
@@ -70,7 +71,12 @@ pub fn lanes<'a>(candidates: impl IntoIterator<Item = Candidate<'a>>) -> Vec<Lan
             Entry::Occupied(mut place) => {
                 let before = std::mem::replace(place.get_mut(), lane.len());
                 if let Some(before) = lane[before].take() {
-                    versions.older.push(before.newest);
+                    if mutant::is(Mutant::OlderWins) {
+                        versions.length = before.length;
+                        versions.older.push(std::mem::replace(&mut versions.newest, before.newest));
+                    } else {
+                        versions.older.push(before.newest);
+                    }
                     versions.older.extend(before.older);
                 }
             }

@@ -46,6 +46,7 @@
 
 use std::fmt;
 
+use crate::core::mutant::{self, Mutant};
 use crate::core::reason::Reason;
 
 /// A status and the substatus that refines it.
@@ -176,6 +177,11 @@ impl Pause {
 pub fn classify(status: Status, scope: Scope) -> Verdict {
     use Scope::{Batch, Operation, Point};
     let by_client = status.substatus >= 20_000;
+    let is_taken_for_stored = mutant::is(Mutant::DropsThrottled) && status.code == 429
+        || mutant::is(Mutant::TrustsTimeouts) && (status.code == 408 || status.code == 503 && by_client);
+    if is_taken_for_stored {
+        return Verdict::Stored;
+    }
     match (status.code, status.substatus, scope) {
         (200..=299, _, _) => Verdict::Stored,
         (400, 1001, _) => Verdict::Pause(Pause::PartitionKeyMismatch),
