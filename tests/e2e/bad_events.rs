@@ -7,8 +7,8 @@ use sha2::{Digest, Sha256};
 use streamproc::core::reason::Reason;
 use streamproc::sandbox::{Effect, Fault};
 
-use crate::held::{self, wait_until_ready};
-use crate::says::{ids, wait_for_commits};
+use crate::stage::held::{self, wait_until_ready};
+use crate::stage::says::{ids, wait_for_commits};
 use crate::stage::{Layout, SOON, Stage, event};
 use crate::support::guard::Signal;
 use crate::support::kafka::{Producer, Received, Record};

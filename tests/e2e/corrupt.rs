@@ -1,7 +1,7 @@
 //! Batches of records that cannot be read: a byte of a log file is changed, as a bad disk does.
 
-use crate::held::wait_until_ready;
-use crate::says::{ids, stop, wait_for_commits, wait_for_hold, wait_for_metric};
+use crate::stage::held::wait_until_ready;
+use crate::stage::says::{ids, stop, wait_for_commits, wait_for_hold, wait_for_metric};
 use crate::stage::{Layout, SOON, Stage, event};
 use crate::support::kafka::{Producer, Record};
 use crate::support::service::Service;

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::held::wait_until_ready;
-use crate::says::{ids, stop, wait_for_commits, wait_for_commits_in, wait_for_metric};
+use crate::stage::held::wait_until_ready;
+use crate::stage::says::{ids, stop, wait_for_commits, wait_for_commits_in, wait_for_metric};
 use crate::stage::{Layout, SOON, Stage, event};
 use crate::support::kafka::{self, Producer, Record};
 use crate::support::wait;

@@ -5,7 +5,7 @@ use std::fs;
 use std::time::Duration;
 
 use crate::guarded::{self, ACLS, USERS};
-use crate::held::{self, TOLD};
+use crate::stage::held::{self, TOLD};
 use crate::stage::{Layout, SOON, Stage, event};
 use crate::support::guard;
 use crate::support::kafka::{Listener, Record};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::held::{self, TOLD};
+use crate::stage::held::{self, TOLD};
 use crate::stage::{Layout, SOON, Stage, events};
 use crate::support::guard::{self, Signal};
 use crate::support::kafka::{AUDIENCE, Listener, Received, Record, Security, shared};

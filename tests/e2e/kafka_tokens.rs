@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use crate::guarded;
-use crate::held::{self, TOLD};
+use crate::stage::held::{self, TOLD};
 use crate::stage::{Layout, SOON, Stage, event};
 use crate::support::guard::Signal;
 use crate::support::kafka::{AUDIENCE, Listener, Record};

@@ -6,12 +6,12 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use crate::flow::{Acknowledged, Flow};
-use crate::members::{kill, owned, terminate, wait_until_shared};
+use crate::stage::flow::{Acknowledged, Flow};
+use crate::stage::members::{kill, owned, terminate, wait_until_shared};
 use crate::stage::{Layout, SOON, Stage, events};
 use crate::support::guard::Signal;
 use crate::support::wait;
-use crate::watch::Watch;
+use crate::stage::watch::Watch;
 
 /// How often a service is killed.
 const KILLS: usize = 20;

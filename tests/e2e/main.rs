@@ -9,11 +9,9 @@
 mod bad_events;
 mod corrupt;
 mod cosmos_sign_in;
-mod flow;
 mod gaps;
 mod guarded;
 mod harness_smoke;
-mod held;
 mod isolation;
 mod kafka_rights;
 mod kafka_sign_in;
@@ -21,18 +19,16 @@ mod kafka_smoke;
 mod kafka_tokens;
 mod kills;
 mod main_job;
-mod members;
 mod memory;
 mod oddities;
 mod rebalances;
 mod request_units;
-mod says;
 mod sign_in_smoke;
+#[path = "../stage/mod.rs"]
 mod stage;
 mod starts;
 #[path = "../support/mod.rs"]
 mod support;
 mod trouble_at_start;
 mod trouble_while_running;
-mod watch;
 mod whole;

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::held::wait_until_ready;
-use crate::says::stop;
+use crate::stage::held::wait_until_ready;
+use crate::stage::says::stop;
 use crate::stage::{Layout, SOON, Stage, event};
 use crate::support::kafka::Record;
 

@@ -5,13 +5,13 @@ use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::flow::Flow;
-use crate::members::{owned, partitions, terminate, wait_until_shared};
+use crate::stage::flow::Flow;
+use crate::stage::members::{owned, partitions, terminate, wait_until_shared};
 use crate::stage::{Layout, SOON, Stage, events};
 use crate::support::guard::Signal;
 use crate::support::service::Setup;
 use crate::support::wait;
-use crate::watch::Watch;
+use crate::stage::watch::Watch;
 
 #[test]
 fn a_third_process_joins_and_leaves_under_load() {

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use streamproc::sandbox::{Effect, Fault};
 
-use crate::held::wait_until_ready;
-use crate::says::{ids, stop, wait_for_commits, wait_for_hold, wait_for_metric};
+use crate::stage::held::wait_until_ready;
+use crate::stage::says::{ids, stop, wait_for_commits, wait_for_hold, wait_for_metric};
 use crate::stage::{Layout, SOON, Stage, event, events};
 use crate::support::guard::Signal;
 use crate::support::kafka::{self, Cluster, Options, Producer, Record};

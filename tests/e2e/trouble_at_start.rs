@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::held::{self, TOLD};
+use crate::stage::held::{self, TOLD};
 use crate::stage::{Layout, SOON, Stage, event};
 use crate::support::guard::Signal;
 use crate::support::kafka::{self, Record, shared};

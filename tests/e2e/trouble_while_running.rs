@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use streamproc::sandbox::{Effect, Fault};
 
-use crate::held::{self, TOLD};
+use crate::stage::held::{self, TOLD};
 use crate::stage::{Layout, SOON, Stage, event};
 use crate::support::guard::Signal;
 use crate::support::kafka::{Cluster, Options, Record};

@@ -13,7 +13,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use streamproc::sandbox::Journal;
 
-use crate::flow::Acknowledged;
+use crate::stage::flow::Acknowledged;
 use crate::stage::Stage;
 
 /// How long between two looks.

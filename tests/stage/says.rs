@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::held::{Condition, conditions};
+use crate::stage::held::{Condition, conditions};
 use crate::stage::{SOON, Stage};
 use crate::support::guard::Signal;
 use crate::support::service::Service;
