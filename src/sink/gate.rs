@@ -99,7 +99,7 @@ impl Gate {
 
 /// The pauses between two tries while the gate is closed.
 pub(super) fn probe_backoff() -> Backoff {
-    Backoff::new(Duration::from_secs(1), Duration::from_secs(30))
+    Backoff::new(Duration::from_secs(1), Duration::from_secs(8))
 }
 
 #[cfg(test)]
@@ -186,7 +186,7 @@ mod tests {
     async fn whoever_waits_goes_on_as_soon_as_another_opens_the_gate() {
         let gate = gate();
         for _ in 0..8 {
-            // The pauses grow to half a minute.
+            // The pauses grow to eight seconds.
             gate.close(obstacle("sign_in"));
             drop(gate.turn().await);
         }

@@ -19,7 +19,7 @@ use crate::store::{Kind, Obstacle, Request, Store};
 
 /// The pauses of a lane between two tries of the same request.
 fn retry_backoff() -> Backoff {
-    Backoff::new(Duration::from_millis(100), Duration::from_secs(10))
+    Backoff::new(Duration::from_millis(100), Duration::from_secs(5))
 }
 
 /// What is said while a lane waits for its turn.
@@ -80,6 +80,7 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
             match lane.answer(&answer) {
                 Step::Stored(stored) => {
                     self.gate.open();
+                    self.comeback.succeeded();
                     trouble.is_over();
                     backoff.reset();
                     self.stored(work, &stored);
@@ -88,8 +89,10 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
                 Step::Retry(retry) => {
                     self.metrics.store_retries.with_label_values(&[retry.as_str()]).inc();
                     drop(turn);
+                    self.comeback.failed();
                     let described = describe(&answer);
-                    let pause = trouble.pause(retry.as_str(), &described, backoff.next_delay());
+                    let pause = pin!(self.comeback.pause(backoff.next_delay()));
+                    let pause = trouble.pause(retry.as_str(), &described, pause);
                     if work.stop.wait_for(pin!(pause)).await.is_none() {
                         return;
                     }
@@ -104,6 +107,7 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
                         Duration::ZERO
                     };
                     let described = describe(&answer);
+                    let pause = tokio::time::sleep(pause);
                     let pause = trouble.pause("throttled", &described, pause);
                     if work.stop.wait_for(pin!(pause)).await.is_none() {
                         return;

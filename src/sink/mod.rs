@@ -6,6 +6,7 @@
 
 mod backoff;
 mod batch;
+mod comeback;
 mod decoded;
 mod gate;
 mod lane;
@@ -22,6 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub(crate) use self::backoff::Backoff;
+use self::comeback::Comeback;
 use self::gate::Gate;
 use self::limits::Limits;
 use self::pacing::Pacing;
@@ -56,6 +58,7 @@ pub struct Sink<S, D> {
     settings: Settings,
     limits: Limits,
     gate: Gate,
+    comeback: Comeback,
     pacing: Pacing,
     refusals: Mutex<Refusals>,
     metrics: Metrics,
@@ -76,6 +79,7 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
         Self {
             limits: Limits::new(settings.body_bytes, assigned),
             gate: Gate::new(gate::probe_backoff(), health.clone()),
+            comeback: Comeback::default(),
             pacing: Pacing::new(),
             refusals: Mutex::new(Refusals::new(settings.max_fraction)),
             store,

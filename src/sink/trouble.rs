@@ -47,9 +47,9 @@ impl<'a> Troubles<'a> {
 impl Trouble<'_> {
     /// The lane did not get on, again, and pauses before it tries once more. The trouble is mentioned
     /// when it has lasted long enough, be it in the middle of the pause.
-    pub(super) async fn pause(&mut self, reason: &'static str, detail: &str, pause: Duration) {
+    pub(super) async fn pause<F: Future<Output = ()>>(&mut self, reason: &'static str, detail: &str, pause: F) {
         let since = *self.since.get_or_insert_with(Instant::now);
-        self.wait_from(since, reason, detail, tokio::time::sleep(pause)).await;
+        self.wait_from(since, reason, detail, pause).await;
     }
 
     /// The lane waits for its turn. That is mentioned when the wait itself has lasted long enough: it is no
@@ -113,6 +113,8 @@ impl Drop for Trouble<'_> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::sleep;
+
     use super::*;
     use crate::observe::metrics::Metrics;
 
@@ -134,10 +136,10 @@ mod tests {
         let health = Health::new(Metrics::new().unwrap());
         let troubles = Troubles::new(&health, "t[0]".into());
         let mut lane = troubles.lane();
-        lane.pause("timeout", "408", Duration::from_secs(10)).await;
-        lane.wait("throttled", "waits", tokio::time::sleep(Duration::from_secs(4))).await;
+        lane.pause("timeout", "408", sleep(Duration::from_secs(10))).await;
+        lane.wait("throttled", "waits", sleep(Duration::from_secs(4))).await;
         assert!(health.is_raised("timeout", "t[0]") && !health.is_raised("throttled", "t[0]"));
-        lane.wait("throttled", "waits", tokio::time::sleep(Duration::from_secs(6))).await;
+        lane.wait("throttled", "waits", sleep(Duration::from_secs(6))).await;
         assert!(health.is_raised("throttled", "t[0]"));
     }
 
@@ -146,12 +148,12 @@ mod tests {
         let health = Health::new(Metrics::new().unwrap());
         let troubles = Troubles::new(&health, "t[0]".into());
         let mut lane = troubles.lane();
-        lane.pause("timeout", "408", Duration::from_millis(4_999)).await;
+        lane.pause("timeout", "408", sleep(Duration::from_millis(4_999))).await;
         assert_eq!(health.conditions(), [], "short trouble is nobody's business");
         let begun = Instant::now();
         tokio::select! {
-            () = lane.pause("timeout", "408", Duration::from_mins(1)) => unreachable!(),
-            () = tokio::time::sleep(Duration::from_millis(2)) => {}
+            () = lane.pause("timeout", "408", sleep(Duration::from_mins(1))) => unreachable!(),
+            () = sleep(Duration::from_millis(2)) => {}
         }
         assert!(health.is_raised("timeout", "t[0]") && begun.elapsed() < Duration::from_secs(1));
         lane.is_over();
