@@ -5,7 +5,7 @@ SHELL := /bin/bash
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint build bench bench-counts bench-peers clean-cache
+.PHONY: help demo test lint build bench bench-counts bench-peers soak clean-cache
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,10 @@ bench-counts: ## the instructions an event takes in each step, beside the commit
 bench-peers: ## the same backlog through the job that this replaces, in Spark, and through this
 	@scripts/setup.sh peers
 	cargo bench --locked --bench peers -- $(ARGS)
+
+soak: ## one scenario of tests/chaos for long: SCENARIO=everything MINUTES=30
+	@scripts/setup.sh test
+	@scripts/soak.sh $(or $(SCENARIO),everything) $(or $(MINUTES),30)
 
 clean-cache: ## remove what the set-up fetched (.cache)
 	rm -rf .cache

@@ -51,6 +51,9 @@ trap 'rm -rf "$scratch"' EXIT
 
 tests() { TMPDIR=$scratch cargo test --locked --no-fail-fast; }
 
+# The tests are tested: with each of the defects that src/core/mutant.rs has to offer in the service, they fail.
+mutants() { TMPDIR=$scratch cargo test --locked --no-fail-fast --features mutants --test chaos -- mutants; }
+
 # The core alone, compiled as a release is; valgrind counts what an event takes (docs/adr/0020).
 instructions() { cargo run --locked --release --quiet --package streamproc-instructions; }
 
@@ -91,6 +94,7 @@ done
 if [ "$1" = test ]; then
   stage "instructions an event, beside the committed ones" instructions
   stage "tests" tests
+  stage "the tests find each defect that is put into the service" mutants
   stage "nothing is left running or lying about" nothing_left
 fi
 

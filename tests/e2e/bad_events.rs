@@ -179,7 +179,7 @@ fn a_bad_event_larger_than_the_producer_s_memory_goes_by_reference() {
         topic_settings: &[("max.message.bytes", "90000000")],
         ..Layout::default()
     });
-    set_largest(&stage, 90_000_000);
+    stage.set_largest_letter(90_000_000);
     let producer = Producer::new(stage.cluster, &[("message.max.bytes", "90000000")]);
     producer.send(&stage.topic, &[Record::new(vec![b'{'; 70_000_000]).to(0)]);
     stage.send(&[Record::new(event(0, 0)).to(0)]);
@@ -191,14 +191,6 @@ fn a_bad_event_larger_than_the_producer_s_memory_goes_by_reference() {
     assert_eq!(letters[0].header("streamproc-value-bytes"), Some("70000000".to_owned()));
 }
 
-/// Sets the size of the largest record that the dead-letter topic takes.
-fn set_largest(stage: &Stage, bytes: u32) {
-    let wanted = format!("max.message.bytes={bytes}");
-    let arguments = ["--alter", "--entity-type", "topics", "--entity-name", &stage.dead_letters];
-    let config = ["--add-config", wanted.as_str()];
-    stage.cluster.tool("kafka.admin.ConfigCommand", &[&arguments[..], &config[..]].concat());
-}
-
 #[test]
 fn no_commit_passes_a_bad_event_before_its_letter_is_acknowledged() {
     let stage = Stage::new(Layout { partitions: 2, ..Layout::default() });
@@ -206,7 +198,7 @@ fn no_commit_passes_a_bad_event_before_its_letter_is_acknowledged() {
     let service = stage.service(&[]);
     stage.wait_until_caught_up(&service, SOON);
     // Not even a letter without its value.
-    set_largest(&stage, 100);
+    stage.set_largest_letter(100);
 
     stage.send(&[
         Record::new(event(0, 1)).to(0),
@@ -223,7 +215,7 @@ fn no_commit_passes_a_bad_event_before_its_letter_is_acknowledged() {
     // Killed now, it is met again.
     service.signal(Signal::Kill);
     service.wait_for_exit(SOON);
-    set_largest(&stage, 1 << 20);
+    stage.set_largest_letter(1 << 20);
     let service = service.start_again();
     wait_for_commits(&stage, &service, &[(0, 4), (1, 2)]);
     let letters = stage.letters();

@@ -1,5 +1,5 @@
 //! Events that keep coming while a test does its worst, and what is known of them: where Kafka put
-//! each.
+//! each, and what it says.
 
 #![allow(unreachable_pub, reason = "the tests of this binary share it")]
 
@@ -9,11 +9,30 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::stage::{Stage, event};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use crate::stage::Stage;
 use crate::support::kafka::{Producer, Record};
 
 /// How often a handful of events is sent.
 const TICK: Duration = Duration::from_millis(20);
+
+/// How many of a device's last events may be sent again with another content.
+const RECENT: usize = 4;
+
+/// What is to become of an event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fate {
+    /// It is stored.
+    #[default]
+    Stored,
+    /// It is no event, and becomes a dead letter.
+    Bad,
+    /// The store refuses it, for it has the `serial` of its device's first event: a dead letter too. The
+    /// container needs the unique key `/serial`.
+    Refused,
+}
 
 /// An event that Kafka has acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +40,29 @@ pub struct Sent {
     pub offset: i64,
     pub device: usize,
     pub number: usize,
+    /// Counts the contents that its id was sent with.
+    pub version: u32,
+    pub fate: Fate,
+}
+
+impl Sent {
+    /// The id of its document.
+    pub fn id(&self) -> String {
+        format!("{}-{}", self.device, self.number)
+    }
+
+    /// What was sent.
+    pub fn text(&self) -> String {
+        let Self { device, number, version, .. } = self;
+        let (serial, created) = match self.fate {
+            Fate::Stored => (*number, "2026-05-16T17:16:40.000003Z"),
+            Fate::Bad => (*number, "yesterday"),
+            Fate::Refused => (0, "2026-05-16T17:16:40.000003Z"),
+        };
+        format!(
+            r#"{{"eventId":"{device}-{number}","deviceId":"device-{device}","deviceSequenceNumber":{number},"version":{version},"serial":"{device}-{serial}","value":{number}.25,"type":"CO2","createdAt":"{created}"}}"#
+        )
+    }
 }
 
 /// What Kafka has acknowledged, by partition, in the order of the offsets.
@@ -37,11 +79,18 @@ impl Acknowledged {
         self.lock().values().map(Vec::len).sum()
     }
 
-    /// Events that were sent at once: where Kafka put each, and which it is.
+    /// How far each partition has to be committed for all of them to be behind it.
+    pub fn ends(&self) -> BTreeMap<i32, i64> {
+        let ends = |(partition, sent): (&i32, &Vec<Sent>)| Some((*partition, sent.last()?.offset + 1));
+        self.lock().iter().filter_map(ends).collect()
+    }
+
+    /// Events that were sent at once, each for the first time: where Kafka put each, and which it is.
     pub fn of(places: &[(i32, i64)], names: impl Iterator<Item = (usize, usize)>) -> Self {
         let acknowledged = Self::default();
         for ((partition, offset), (device, number)) in places.iter().zip(names) {
-            acknowledged.note(*partition, Sent { offset: *offset, device, number });
+            let sent = Sent { offset: *offset, device, number, version: 0, fate: Fate::Stored };
+            acknowledged.note(*partition, sent);
         }
         acknowledged
     }
@@ -55,7 +104,30 @@ impl Acknowledged {
     }
 }
 
-/// A thread that sends events of many devices in turn.
+/// What comes, and how much of it. The fractions are of all events.
+#[derive(Clone, Copy, Debug)]
+pub struct Mix {
+    pub devices: usize,
+    pub per_second: usize,
+    /// How many have the id of one of their device's last events, and another content.
+    pub updates: f64,
+    /// How many are one of their device's last events once more.
+    pub repeats: f64,
+    /// How many are no events.
+    pub bad: f64,
+    /// How many the store refuses; see [`Fate::Refused`]. Half of them are updates.
+    pub refused: f64,
+    pub seed: u64,
+}
+
+impl Mix {
+    /// Good events, each once.
+    pub fn plain(devices: usize, per_second: usize) -> Self {
+        Self { devices, per_second, updates: 0.0, repeats: 0.0, bad: 0.0, refused: 0.0, seed: 0 }
+    }
+}
+
+/// A thread that sends events of many devices.
 pub struct Flow {
     acknowledged: Acknowledged,
     stop: Arc<AtomicBool>,
@@ -63,30 +135,36 @@ pub struct Flow {
 }
 
 impl Flow {
-    /// Sends so many events a second to the stage's topic, until stopped.
+    /// Sends so many good events a second to the stage's topic, each once, until stopped.
     pub fn start(stage: &Stage, devices: usize, per_second: usize) -> Self {
+        Self::start_mixed(stage, Mix::plain(devices, per_second))
+    }
+
+    /// Sends what the mix says, until stopped.
+    pub fn start_mixed(stage: &Stage, mix: Mix) -> Self {
         let acknowledged = Acknowledged::default();
         let stop = Arc::new(AtomicBool::new(false));
-        // Idempotent, so that a broker's death makes no event two; for the service it would be one.
-        let producer = Producer::new(stage.cluster, &[("enable.idempotence", "true")]);
+        // Idempotent and without a time limit, so that a broker's death makes no event two, and none
+        // doubtful; for the service two would be one.
+        let properties = [("enable.idempotence", "true"), ("message.timeout.ms", "0")];
+        let producer = Producer::new(stage.cluster, &properties);
         let (topic, noted, stopped) = (stage.topic.clone(), acknowledged.clone(), Arc::clone(&stop));
         let thread = std::thread::spawn(move || {
-            let (begun, mut sent) = (Instant::now(), 0);
+            let mut devices = Devices::new(mix);
+            let (begun, mut count) = (Instant::now(), 0);
             while !stopped.load(Ordering::Relaxed) {
-                let due = (begun.elapsed().as_secs_f64() * per_second as f64) as usize;
+                let due = (begun.elapsed().as_secs_f64() * mix.per_second as f64) as usize;
                 // What could not be sent while Kafka was away comes in pieces.
-                let until = due.min(sent + per_second);
-                let names: Vec<_> = (sent..until).map(|n| (n % devices, n / devices)).collect();
-                sent = until;
-                let records: Vec<_> = names
+                let until = due.min(count + mix.per_second);
+                let batch: Vec<_> = (count..until).map(|_| devices.next()).collect();
+                count = until;
+                let records: Vec<_> = batch
                     .iter()
-                    .map(|(device, number)| {
-                        Record::new(event(*device, *number)).key(format!("device-{device}"))
-                    })
+                    .map(|sent| Record::new(sent.text()).key(format!("device-{}", sent.device)))
                     .collect();
                 let places = producer.send(&topic, &records);
-                for ((partition, offset), (device, number)) in places.into_iter().zip(names) {
-                    noted.note(partition, Sent { offset, device, number });
+                for ((partition, offset), sent) in places.into_iter().zip(batch) {
+                    noted.note(partition, Sent { offset, ..sent });
                 }
                 std::thread::sleep(TICK);
             }
@@ -101,6 +179,11 @@ impl Flow {
 
     /// Sends nothing more; everything sent is acknowledged.
     pub fn stop(mut self) -> Acknowledged {
+        self.finish()
+    }
+
+    /// The same, of a flow that somebody else holds.
+    pub fn finish(&mut self) -> Acknowledged {
         self.end().expect("the flow's thread did not break down");
         self.acknowledged.clone()
     }
@@ -114,5 +197,57 @@ impl Flow {
 impl Drop for Flow {
     fn drop(&mut self) {
         let _ = self.end();
+    }
+}
+
+/// What each device sends next.
+struct Devices {
+    mix: Mix,
+    random: StdRng,
+    turn: usize,
+    /// By device: how many numbers it has used, and the versions of its last events.
+    used: Vec<(usize, BTreeMap<usize, u32>)>,
+}
+
+impl Devices {
+    fn new(mix: Mix) -> Self {
+        let random = StdRng::seed_from_u64(mix.seed);
+        Self { mix, random, turn: 0, used: vec![(0, BTreeMap::new()); mix.devices] }
+    }
+
+    /// The offset is not known yet.
+    fn next(&mut self) -> Sent {
+        let device = self.turn % self.mix.devices;
+        self.turn += 1;
+        let Mix { updates, repeats, bad, refused, .. } = self.mix;
+        let dice: f64 = self.random.random();
+        let is_update = dice < updates || dice >= 1.0 - refused / 2.0;
+        let fate = match dice {
+            dice if dice >= 1.0 - refused => Fate::Refused,
+            dice if dice >= 1.0 - refused - bad => Fate::Bad,
+            _ => Fate::Stored,
+        };
+        let is_repeat = (updates..updates + repeats).contains(&dice);
+        let (next, recent) = &mut self.used[device];
+        // The first one's serial is the one that others are refused for: it stays what it is.
+        let known = recent.iter().filter(|(number, _)| **number > 0).map(|(number, version)| (*number, *version));
+        let known: Vec<_> = known.collect();
+        if let Some((number, version)) = (!known.is_empty() && (is_update || is_repeat))
+            .then(|| known[self.random.random_range(0..known.len())])
+        {
+            let version = version + u32::from(is_update);
+            recent.insert(number, version);
+            return Sent { offset: 0, device, number, version, fate };
+        }
+        let number = *next;
+        *next += 1;
+        let fate = if number == 0 { Fate::Stored } else { fate };
+        if fate == Fate::Stored {
+            recent.insert(number, 0);
+            if recent.len() > RECENT {
+                recent.pop_first();
+            }
+        }
+        Sent { offset: 0, device, number, version: 0, fate }
     }
 }

@@ -1,7 +1,15 @@
 //! What an end-to-end test plays on: topics of its own on a real Kafka, an embedded Cosmos DB of its
-//! own, and the service between them.
+//! own, and the service between them; events that keep coming, and a watch over what is promised.
 
-#![allow(unreachable_pub, reason = "the tests of this binary share it")]
+// Each test binary includes this module and uses the part of it that it needs.
+#![allow(dead_code, unreachable_pub, unused_imports)]
+
+pub mod flow;
+pub mod held;
+pub mod letters;
+pub mod members;
+pub mod says;
+pub mod watch;
 
 use std::path::Path;
 use std::process::Command;
@@ -181,6 +189,26 @@ impl Stage {
         std::fs::write(&key_file, self.cosmos().key()).unwrap();
         let (endpoint, key_file) = (self.cosmos().endpoint(), key_file.to_str().unwrap());
         run_python(script, &[first, &[endpoint.as_str(), key_file, "streaming", "rawdata"]].concat())
+    }
+
+    /// Sets the size of the largest record that the dead-letter topic takes.
+    pub fn set_largest_letter(&self, bytes: u32) {
+        let wanted = format!("max.message.bytes={bytes}");
+        let arguments = ["--alter", "--entity-type", "topics", "--entity-name", &self.dead_letters];
+        let config = ["--add-config", wanted.as_str()];
+        self.cluster.tool("kafka.admin.ConfigCommand", &[&arguments[..], &config[..]].concat());
+    }
+
+    /// Deletes the container, with all that is in it.
+    pub fn delete_container(&self) {
+        let name = &self.cosmos().containers()[0].name;
+        block_on_runtime(self.cosmos().delete_container(name)).expect("it is there");
+    }
+
+    /// Makes it again, empty.
+    pub fn create_container(&self) {
+        let container = &self.cosmos().containers()[0];
+        block_on_runtime(self.cosmos().create_container(container)).expect("it was deleted");
     }
 
     /// Everything in the dead-letter topic.

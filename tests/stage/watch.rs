@@ -1,5 +1,5 @@
 //! A watch over what the service has promised: it reads the group's committed offsets all the time,
-//! and holds each against what Cosmos DB has been given.
+//! and holds each against what Cosmos DB and the dead letters have been given.
 
 #![allow(unreachable_pub, reason = "the tests of this binary share it")]
 
@@ -13,14 +13,18 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use streamproc::sandbox::Journal;
 
-use crate::stage::flow::Acknowledged;
 use crate::stage::Stage;
+use crate::stage::flow::{Acknowledged, Fate, Sent};
+use crate::stage::letters::Letters;
 
 /// How long between two looks.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// How long one look may wait for Kafka.
 const LIMIT: Duration = Duration::from_secs(2);
+
+/// How many breaches are kept.
+const KEPT: usize = 20;
 
 /// The watch.
 pub struct Watch {
@@ -56,6 +60,7 @@ impl Watch {
             topic: stage.topic.clone(),
             partitions: stage.cluster.partitions(&stage.topic),
             journal: stage.cosmos().journal().expect("stages keep a journal"),
+            letters: Letters::of(stage),
             acknowledged,
             checked: BTreeMap::new(),
             seen: Seen::default(),
@@ -71,11 +76,16 @@ impl Watch {
     /// When a promise was broken, or nothing was seen.
     #[track_caller]
     pub fn end(mut self) -> Seen {
-        self.stop.store(true, Ordering::Relaxed);
-        let seen = self.thread.take().expect("not ended yet").join().expect("the watch did not break down");
+        let seen = self.finish();
         assert!(seen.broken.is_empty(), "{:#?}", seen.broken);
         assert!(seen.moves > 0, "nothing was ever committed: {seen:?}");
         seen
+    }
+
+    /// Ends the watch, and tells what it has seen.
+    pub fn finish(&mut self) -> Seen {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.take().expect("not ended yet").join().expect("the watch did not break down")
     }
 }
 
@@ -95,6 +105,7 @@ struct Looker {
     topic: String,
     partitions: i32,
     journal: Arc<Journal>,
+    letters: Letters,
     acknowledged: Acknowledged,
     /// By partition: how many of the acknowledged events were looked for.
     checked: BTreeMap<i32, usize>,
@@ -134,7 +145,7 @@ impl Looker {
         for (partition, offset) in committed {
             let before = self.seen.committed.insert(*partition, *offset);
             if before.is_some_and(|before| *offset < before) {
-                self.seen.broken.push(format!("partition {partition} went back from {before:?} to {offset}"));
+                self.note(format!("partition {partition} went back from {before:?} to {offset}"));
             }
             self.seen.moves += usize::from(before.is_some_and(|before| *offset > before));
             self.look_below(*partition, *offset);
@@ -142,17 +153,44 @@ impl Looker {
     }
 
     fn look_below(&mut self, partition: i32, offset: i64) {
-        let acknowledged = self.acknowledged.lock();
-        let Some(events) = acknowledged.get(&partition) else { return };
         let checked = self.checked.entry(partition).or_default();
-        for sent in events.iter().skip(*checked).take_while(|sent| sent.offset < offset) {
-            let key = format!("[\"device-{}\"]", sent.device);
-            if self.journal.times(&key, &format!("{}-{}", sent.device, sent.number)) == 0 {
-                self.seen.broken.push(format!(
-                    "partition {partition} is committed up to {offset}, but {sent:?} is not stored"
-                ));
+        let covered: Vec<Sent> = {
+            let acknowledged = self.acknowledged.lock();
+            let Some(events) = acknowledged.get(&partition) else { return };
+            events.iter().skip(*checked).take_while(|sent| sent.offset < offset).copied().collect()
+        };
+        *checked += covered.len();
+        for sent in covered {
+            let has_ended = match sent.fate {
+                Fate::Stored => is_stored(&self.journal, &sent),
+                Fate::Bad => self.letters.hold(partition, sent.offset),
+                // A newer one may have taken its place before the store was asked.
+                Fate::Refused => {
+                    is_stored(&self.journal, &sent) || self.letters.hold(partition, sent.offset)
+                }
+            };
+            if !has_ended {
+                let breach =
+                    format!("partition {partition} is committed up to {offset}, but not done with {sent:?}");
+                self.note(breach);
             }
-            *checked += 1;
         }
     }
+
+    fn note(&mut self, breach: String) {
+        if self.seen.broken.len() < KEPT {
+            self.seen.broken.push(breach);
+        }
+    }
+}
+
+/// Whether this content was written, or a newer one in its place.
+fn is_stored(journal: &Journal, sent: &Sent) -> bool {
+    let body = journal.body(&format!("[\"device-{}\"]", sent.device), &sent.id());
+    let version = body.as_deref().and_then(|body| {
+        let (_, rest) = body.split_once("\"version\":")?;
+        rest.split([',', '}']).next()?.parse::<u32>().ok()
+    });
+    // Events without a version have one content.
+    body.is_some() && version.is_none_or(|version| version >= sent.version)
 }

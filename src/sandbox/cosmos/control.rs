@@ -46,7 +46,11 @@ pub(super) async fn obey(
             Ok(json!({}))
         }
         ("POST", "create-container") => create_container(service, database, shape, &query).await,
-        ("POST", "delete-container") => delete_container(service, database, &query).await,
+        ("POST", "delete-container") => {
+            delete_container(service, database, query.name("name").unwrap_or("rawdata"))
+                .await
+                .map(|path| json!({ "container": path }))
+        }
         ("POST", fault) => add_fault(service, fault, &query),
         _ => Err(anyhow::anyhow!("no such order: {method} {order}")),
     };
@@ -103,17 +107,18 @@ async fn create_container(
     Ok(json!({ "container": container.name }))
 }
 
-async fn delete_container(
+/// Deletes a container with all that is in it; gives its path.
+pub(super) async fn delete_container(
     service: &Service,
     database: &str,
-    query: &Query,
-) -> anyhow::Result<serde_json::Value> {
-    let path = format!("dbs/{database}/colls/{}", query.name("name").unwrap_or("rawdata"));
+    name: &str,
+) -> anyhow::Result<String> {
+    let path = format!("dbs/{database}/colls/{name}");
     let call = Call::new(Method::DELETE, &path, None, HeaderMap::new(), Bytes::new());
     let answer = service.emulator.execute(&call).await?;
     anyhow::ensure!(answer.status.is_success(), "{path}: {}", answer.status);
     service.counter.forget(&path);
-    Ok(json!({ "container": path }))
+    Ok(path)
 }
 
 struct Query(Vec<(String, String)>);

@@ -112,6 +112,7 @@ pub struct EmbeddedCosmos {
     key: String,
     database: String,
     containers: Vec<ContainerOptions>,
+    shape: Shape,
     service: Arc<Service>,
 }
 
@@ -160,7 +161,7 @@ impl EmbeddedCosmos {
                 server::serve(listener, serving).await;
             }
         });
-        Ok(Self { endpoint, key, database: options.database, containers: options.containers, service })
+        Ok(Self { endpoint, key, database: options.database, containers: options.containers, shape, service })
     }
 
     /// Where it is served, `http://127.0.0.1:8081/`.
@@ -216,6 +217,34 @@ impl EmbeddedCosmos {
     #[doc(hidden)]
     pub fn journal(&self) -> Option<Arc<Journal>> {
         self.service.journal.clone()
+    }
+
+    /// Gives each container so many request units a second from now on, if it was started with a limit.
+    #[doc(hidden)]
+    pub fn set_throughput(&self, request_units_per_second: u64) {
+        if let Some(throughput) = &self.service.throughput {
+            throughput.set(request_units_per_second);
+        }
+    }
+
+    /// Deletes a container with all that is in it.
+    ///
+    /// # Errors
+    ///
+    /// When there is none of this name.
+    #[doc(hidden)]
+    pub async fn delete_container(&self, name: &str) -> anyhow::Result<()> {
+        control::delete_container(&self.service, &self.database, name).await.map(drop)
+    }
+
+    /// Makes a container.
+    ///
+    /// # Errors
+    ///
+    /// When Cosmos DB would refuse it.
+    #[doc(hidden)]
+    pub async fn create_container(&self, container: &ContainerOptions) -> anyhow::Result<()> {
+        self.service.emulator.create_container(&self.database, container, self.shape).await
     }
 
     /// The emulator's own store, for what goes beyond faults: splits, merges, regions.

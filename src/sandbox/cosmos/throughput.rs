@@ -26,7 +26,8 @@ pub(super) fn write_charge(bytes: usize, replaced: bool) -> f64 {
 /// last one may overdraw it.
 pub(super) struct Throughput {
     ranges: u32,
-    share: f64,
+    /// Request units a second of each range.
+    share: Mutex<f64>,
     spent: Mutex<HashMap<(String, u32), Window>>,
 }
 
@@ -38,14 +39,22 @@ struct Window {
 impl Throughput {
     /// So many request units a second for each container, which is shown as so many ranges.
     pub(super) fn new(request_units_per_second: u64, ranges: u32) -> Self {
-        let share = request_units_per_second as f64 / f64::from(ranges);
-        Self { ranges, share, spent: Mutex::default() }
+        let throughput = Self { ranges, share: Mutex::default(), spent: Mutex::default() };
+        throughput.set(request_units_per_second);
+        throughput
+    }
+
+    /// Gives each container so many from now on. It keeps its ranges.
+    pub(super) fn set(&self, request_units_per_second: u64) {
+        let share = request_units_per_second as f64 / f64::from(self.ranges);
+        *self.share.lock().unwrap_or_else(PoisonError::into_inner) = share;
     }
 
     /// Whether a request to this container and partition key is served now, or how long to wait.
     pub(super) fn admit(&self, container: &str, key: &str, now: Instant) -> Result<(), Duration> {
+        let share = *self.share.lock().unwrap_or_else(PoisonError::into_inner);
         self.with_window(container, key, now, |window| {
-            if window.request_units < self.share {
+            if window.request_units < share {
                 Ok(())
             } else {
                 Err((window.start + SECOND).saturating_duration_since(now).max(Duration::from_millis(1)))

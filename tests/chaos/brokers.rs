@@ -1,0 +1,55 @@
+//! Brokers die, stand still, and come back.
+
+use std::time::Duration;
+
+use rand::Rng;
+
+use crate::scenario::length;
+use crate::stage::SOON;
+use crate::stage::held;
+use crate::support::kafka::{Cluster, Options};
+use crate::world::Plan;
+
+/// A cluster of a scenario's own; it lives as long as the process.
+fn cluster(brokers: usize) -> &'static Cluster {
+    Box::leak(Box::new(Cluster::start(&Options::brokers(brokers))))
+}
+
+/// Of three brokers, one after the other: whoever leads partitions, coordinates the group, or is the controller.
+#[test]
+fn broker_killed() {
+    let cluster = cluster(3);
+    let mut world = Plan { recovery: Duration::from_mins(1), ..Plan::new("broker_killed") }.begin_on(cluster);
+    let until = length(Duration::from_secs(10));
+    loop {
+        let node = world.random.random_range(1..=3);
+        cluster.kill(node);
+        world.faults += 1;
+        world.pass(Duration::from_secs(8));
+        cluster.start_again(node);
+        for partition in 0..world.partitions {
+            let partition = i32::try_from(partition).unwrap();
+            cluster.wait_for_in_sync(&world.stage.topic, partition, 3, SOON);
+        }
+        if world.age() >= until {
+            break;
+        }
+    }
+    world.end();
+}
+
+#[test]
+fn all_brokers_down() {
+    let cluster = cluster(1);
+    let mut world = Plan { recovery: Duration::from_mins(1), ..Plan::new("all_brokers_down") }.begin_on(cluster);
+    std::thread::sleep(Duration::from_secs(2));
+    cluster.kill(1);
+    world.faults += 1;
+    for process in &world.processes {
+        held::wait_for(process, "kafka_unreachable", &[], SOON);
+    }
+    std::thread::sleep(length(Duration::from_secs(8)));
+    cluster.start_again(1);
+    world.is_calm();
+    world.end();
+}

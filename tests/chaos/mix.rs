@@ -1,0 +1,100 @@
+//! Everything at once, at random: the soak.
+//!
+//! Two things let an older content of a document win over a newer one, and are said to in docs/operations.md: a
+//! request whose time is over may still land, and so may those of a process that has lost its partitions without
+//! knowing. So these faults come where each id has one content, and ids with several come without these faults.
+
+use std::time::{Duration, Instant};
+
+use rand::Rng;
+use streamproc::sandbox::{Effect, Fault};
+
+use crate::scenario::{is_soak, length};
+use crate::stage::flow::Mix;
+use crate::stage::held;
+use crate::stage::{Layout, SOON};
+use crate::world::{Plan, World};
+
+/// The longest pause between two faults.
+const PAUSE: Duration = Duration::from_secs(4);
+
+#[test]
+fn everything() {
+    play(Plan::new("everything").of_one_content_each(), true);
+}
+
+#[test]
+fn everything_with_updates() {
+    play(Plan::new("everything_with_updates"), false);
+}
+
+/// With what lands late, or without it.
+fn play(plan: Plan, is_late: bool) {
+    let per_second = if is_soak() { 1_200 } else { 600 };
+    let plan = Plan {
+        layout: Layout { partitions: 12, unique_keys: vec!["/serial".into()], ..Layout::default() },
+        processes: 3,
+        mix: Mix { devices: 200, per_second, ..plan.mix },
+        recovery: Duration::from_mins(1),
+        ..plan.set("cosmos", "request_timeout = \"3s\"")
+    };
+    let mut world = plan.begin();
+    let until = length(Duration::from_secs(20));
+    while world.age() < until {
+        something(&mut world, is_late);
+        world.pass(PAUSE);
+    }
+    world.stage.cosmos().faults().clear();
+    for process in &world.processes {
+        held::wait_until_ready(process, SOON);
+    }
+    world.is_calm();
+    world.end();
+}
+
+/// One fault, of any kind.
+fn something(world: &mut World, is_late: bool) {
+    match world.random.random_range(0..10) {
+        0 | 1 => {
+            let which = world.any();
+            world.kill(which);
+        }
+        2 => {
+            let which = world.any();
+            world.roll(which);
+        }
+        3 => {
+            world.add();
+            world.pass(PAUSE);
+            world.leave();
+        }
+        4 if is_late => {
+            let which = world.any();
+            world.freeze(which, true);
+            // Longer than a session, or not.
+            world.pass(Duration::from_secs(10));
+            world.freeze(which, false);
+        }
+        _ => sicken(world, is_late),
+    }
+}
+
+/// Cosmos DB falls ill for up to three seconds.
+fn sicken(world: &mut World, is_late: bool) {
+    let answer = |(status, substatus)| Effect::Answer {
+        status,
+        substatus,
+        retry_after: Some(Duration::from_millis(50)),
+        after_work: false,
+    };
+    let answers = [(401, 0), (403, 5300), (404, 1003), (408, 0), (410, 0), (429, 3200), (449, 0), (503, 0)];
+    let effect = match world.random.random_range(0..5) {
+        0 => Effect::DropResponse,
+        1 => Effect::DropRequest,
+        2 => Effect::Hang(Duration::from_secs(if is_late { 4 } else { 1 })),
+        _ => answer(answers[world.random.random_range(0..answers.len())]),
+    };
+    let until = Instant::now() + Duration::from_millis(world.random.random_range(200..3_000));
+    world.stage.cosmos().faults().add(Fault { until: Some(until), ..Fault::new(effect) });
+    world.faults += 1;
+}

@@ -1,0 +1,296 @@
+//! What a scenario plays in: a topic into which events flow, an embedded Cosmos DB, processes of the service as
+//! members of one group, a watch over the commits, and an account of what went wrong.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use streamproc::core::mutant::Mutant;
+
+use crate::judge::judge;
+use crate::scenario::{self, Report};
+use crate::stage::flow::{Flow, Mix};
+use crate::stage::members;
+use crate::stage::watch::Watch;
+use crate::stage::{Layout, Stage};
+use crate::support::guard::Signal;
+use crate::support::kafka::{self, Cluster};
+use crate::support::service::{Service, Setup};
+use crate::support::wait;
+
+/// What a process may take beside `trigger.max_bytes`, of which the default is 64 MiB.
+const MEMORY: u64 = (64 + 300) << 20;
+
+/// What a scenario begins with.
+pub(super) struct Plan {
+    pub(super) name: &'static str,
+    pub(super) layout: Layout,
+    /// How many processes of the service.
+    pub(super) processes: usize,
+    pub(super) mix: Mix,
+    /// Lines of the configuration, with their sections.
+    pub(super) settings: Vec<(&'static str, String)>,
+    /// The defect in the service, in a build that has defects.
+    pub(super) mutant: Option<Mutant>,
+    /// A5: how long after the last fault all that was acknowledged by then may take to be committed.
+    pub(super) recovery: Duration,
+}
+
+impl Plan {
+    /// Six partitions, two processes, 600 events a second of every kind.
+    pub(super) fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            layout: Layout { unique_keys: vec!["/serial".into()], ..Layout::default() },
+            processes: 2,
+            mix: Mix {
+                updates: 0.05,
+                repeats: 0.01,
+                bad: 0.01,
+                refused: 0.005,
+                seed: 0,
+                ..Mix::plain(60, 600)
+            },
+            settings: Vec::new(),
+            mutant: None,
+            recovery: Duration::from_secs(30),
+        }
+    }
+
+    /// Each id has one content, also of what the store refuses.
+    pub(super) fn of_one_content_each(mut self) -> Self {
+        self.mix = Mix { updates: 0.0, refused: 0.0, ..self.mix };
+        self
+    }
+
+    /// Nothing but good events, each once and each with one content.
+    pub(super) fn of_good_events(mut self) -> Self {
+        let Mix { devices, per_second, .. } = self.mix;
+        self.mix = Mix::plain(devices, per_second);
+        self
+    }
+
+    pub(super) fn set(mut self, section: &'static str, line: &str) -> Self {
+        self.settings.push((section, line.to_owned()));
+        self
+    }
+
+    /// Begins, on the cluster that tests share.
+    pub(super) fn begin(self) -> World {
+        self.begin_on(kafka::shared())
+    }
+
+    /// Begins on a cluster: events flow, and the processes share the partitions.
+    pub(super) fn begin_on(mut self, cluster: &'static Cluster) -> World {
+        let seed = scenario::seed();
+        println!("{}: STREAMPROC_SEED={seed}", self.name);
+        self.mix.seed = seed;
+        let layout = std::mem::take(&mut self.layout);
+        let partitions = usize::try_from(layout.partitions).expect("a count");
+        let stage = Stage::on(cluster, layout);
+        let settings: Vec<_> = self.settings.iter().map(|(section, line)| (*section, line.as_str())).collect();
+        let config = stage.config(&settings);
+        let flow = Flow::start_mixed(&stage, self.mix);
+        let watch = Watch::start(&stage, flow.acknowledged());
+        let mut world = World {
+            config,
+            processes: Vec::new(),
+            random: StdRng::seed_from_u64(seed),
+            faults: 0,
+            partitions,
+            peak: 0,
+            begun: Instant::now(),
+            calm: None,
+            gone: BTreeMap::new(),
+            flow,
+            watch,
+            stage,
+            seed,
+            plan: self,
+        };
+        for _ in 0..world.plan.processes {
+            world.add();
+        }
+        world.wait_until_shared();
+        world
+    }
+}
+
+/// The world, with its processes running.
+pub(super) struct World {
+    // The service goes before what it stands on.
+    pub(super) processes: Vec<Service>,
+    pub(super) random: StdRng,
+    /// How many faults there were.
+    pub(super) faults: usize,
+    pub(super) partitions: usize,
+    pub(super) stage: Stage,
+    config: String,
+    peak: u64,
+    begun: Instant,
+    /// When the last fault was over, and what was acknowledged by then.
+    calm: Option<(Instant, BTreeMap<i32, i64>)>,
+    /// What lies below these offsets may be gone from the store.
+    gone: BTreeMap<i32, i64>,
+    flow: Flow,
+    watch: Watch,
+    seed: u64,
+    plan: Plan,
+}
+
+impl World {
+    /// Starts another process of the service.
+    pub(super) fn add(&mut self) {
+        let mut setup = Setup::new(&self.config);
+        if let Some(mutant) = self.plan.mutant {
+            setup = setup.variable("STREAMPROC_MUTANT", &format!("{mutant:?}"));
+        }
+        self.processes.push(setup.start());
+    }
+
+    /// Waits until the processes share all partitions, as evenly as whole ones go.
+    #[track_caller]
+    pub(super) fn wait_until_shared(&self) {
+        let processes: Vec<_> = self.processes.iter().collect();
+        let least = self.partitions / processes.len() / 2;
+        members::wait_until_shared(&processes, self.partitions, least.max(1));
+    }
+
+    /// Kills a process, and starts it again.
+    pub(super) fn kill(&mut self, which: usize) {
+        self.look_at_memory();
+        members::kill(&self.processes[which]);
+        self.start_again(which);
+        self.faults += 1;
+    }
+
+    /// Ends a process in good order, and starts it again.
+    pub(super) fn roll(&mut self, which: usize) {
+        self.rest(which, |_| {});
+    }
+
+    /// Ends a process in good order, does something, and starts it again.
+    pub(super) fn rest(&mut self, which: usize, meanwhile: impl FnOnce(&mut Self)) {
+        self.look_at_memory();
+        members::terminate(&self.processes[which]);
+        meanwhile(self);
+        self.start_again(which);
+        self.faults += 1;
+    }
+
+    fn start_again(&mut self, which: usize) {
+        let ended = self.processes.remove(which);
+        self.processes.insert(which, ended.start_again());
+    }
+
+    /// Ends the last process in good order, for good.
+    pub(super) fn leave(&mut self) {
+        self.look_at_memory();
+        let last = self.processes.pop().expect("a process");
+        members::terminate(&last);
+        self.faults += 1;
+    }
+
+    /// Kills the last process, for good.
+    pub(super) fn lose(&mut self) {
+        self.look_at_memory();
+        members::kill(&self.processes.pop().expect("a process"));
+        self.faults += 1;
+    }
+
+    /// Holds a process where it is, or lets it go on.
+    pub(super) fn freeze(&mut self, which: usize, frozen: bool) {
+        self.processes[which].signal(if frozen { Signal::Stop } else { Signal::Continue });
+        self.faults += usize::from(frozen);
+    }
+
+    /// One of the processes.
+    pub(super) fn any(&mut self) -> usize {
+        self.random.random_range(0..self.processes.len())
+    }
+
+    /// Lets time pass: up to so much.
+    pub(super) fn pass(&mut self, most: Duration) {
+        std::thread::sleep(most.mul_f64(self.random.random()));
+    }
+
+    /// How long the world has been there.
+    pub(super) fn age(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
+    fn look_at_memory(&mut self) {
+        let alive = self.processes.iter().filter(|service| service.exited().is_none());
+        self.peak = alive.map(|service| service.peak_rss_bytes()).max().unwrap_or(0).max(self.peak);
+    }
+
+    /// What was acknowledged by now may be gone from the store: its user has deleted it.
+    pub(super) fn forget_what_was_stored(&mut self) {
+        self.gone = self.flow.acknowledged().ends();
+    }
+
+    /// The last fault is over.
+    pub(super) fn is_calm(&mut self) {
+        self.calm = Some((Instant::now(), self.flow.acknowledged().ends()));
+    }
+
+    /// Everything comes to rest, and is judged.
+    ///
+    /// # Panics
+    /// When a promise was broken.
+    #[track_caller]
+    pub(super) fn end(self) -> Report {
+        let (report, examples) = self.judged();
+        assert_eq!(report.breaches(), 0, "{report:#?}\n{examples}");
+        report
+    }
+
+    /// The same, and what was broken is told.
+    pub(super) fn judged(mut self) -> (Report, String) {
+        if self.calm.is_none() {
+            self.is_calm();
+        }
+        let (calm, ends) = self.calm.take().expect("just set");
+        wait_until_committed(&self.stage, &self.processes, &ends, self.plan.recovery);
+        let recovery = calm.elapsed();
+        // What has come since.
+        let acknowledged = self.flow.finish();
+        wait_until_committed(&self.stage, &self.processes, &acknowledged.ends(), Duration::from_mins(2));
+        self.look_at_memory();
+        let peak = self.peak;
+        let seen = self.watch.finish();
+        let mut report = Report {
+            scenario: self.plan.name.to_owned(),
+            seed: self.seed,
+            faults: self.faults,
+            commits_too_far: seen.broken.len(),
+            repetitions: self.stage.cosmos().journal().expect("stages keep a journal").repetitions(),
+            recovery_seconds: recovery.as_secs_f64(),
+            peak_resident_bytes: peak,
+            ..Report::default()
+        };
+        let examples = judge(&self.stage, &acknowledged, &self.gone, &mut report);
+        report.seconds = self.begun.elapsed().as_secs_f64();
+        report.tell();
+        assert!(peak <= MEMORY, "{peak} bytes of resident memory");
+        (report, format!("{examples:#?}\n{:#?}", seen.broken))
+    }
+}
+
+#[track_caller]
+fn wait_until_committed(stage: &Stage, processes: &[Service], ends: &BTreeMap<i32, i64>, limit: Duration) {
+    wait::until_ok(limit, "all that was acknowledged to be committed", || {
+        if let Some(ended) = processes.iter().find(|service| service.exited().is_some()) {
+            panic!("a process ended:\n{}", ended.tail());
+        }
+        let committed = stage.cluster.committed(&stage.group, &stage.topic);
+        let behind: Vec<_> = ends
+            .iter()
+            .filter(|(partition, end)| committed.get(*partition).is_none_or(|at| at < *end))
+            .map(|(partition, end)| format!("{partition}: {:?} of {end}", committed.get(partition)))
+            .collect();
+        let tails = || processes.iter().map(|service| service.tail()).collect::<Vec<_>>().join("\n");
+        if behind.is_empty() { Ok(()) } else { Err(format!("{behind:?}\n{}", tails())) }
+    });
+}
