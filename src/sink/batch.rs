@@ -21,8 +21,8 @@ use crate::dead_letter::{DeadLetters, Letter};
 use crate::observe::metrics::Metrics;
 use crate::observe::progress::BatchReport;
 use crate::store::Store;
-use futures::{FutureExt, StreamExt};
 use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 
 /// How many dead letters of one micro-batch may wait for their acknowledgement at once.
 const LETTERS_AT_ONCE: usize = 64;
@@ -160,7 +160,12 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
         };
         if mutant::is(Mutant::TrustsLettersUnacknowledged) {
             let _ = self.dead_letters.send(&letter).now_or_never();
-        } else if work.stop.wait_with_grace(LETTER_GRACE, pin!(self.dead_letters.send(&letter))).await.is_none() {
+        } else if work
+            .stop
+            .wait_with_grace(LETTER_GRACE, pin!(self.dead_letters.send(&letter)))
+            .await
+            .is_none()
+        {
             return false;
         }
         let outcome = Settled::DeadLettered(reason);

@@ -41,7 +41,8 @@ fn broker_killed() {
 #[test]
 fn all_brokers_down() {
     let cluster = cluster(1);
-    let mut world = Plan { recovery: Duration::from_mins(1), ..Plan::new("all_brokers_down") }.begin_on(cluster);
+    let mut world =
+        Plan { recovery: Duration::from_mins(1), ..Plan::new("all_brokers_down") }.begin_on(cluster);
     std::thread::sleep(Duration::from_secs(2));
     cluster.kill(1);
     world.faults += 1;

@@ -47,9 +47,7 @@ fn rebalances_at_rest(world: &World) -> BTreeMap<usize, u64> {
 }
 
 fn rebalances(world: &World) -> BTreeMap<usize, u64> {
-    let count = |service: &Service| {
-        service.metric("streamproc_rebalances_total", &[]).unwrap_or(0.0) as u64
-    };
+    let count = |service: &Service| service.metric("streamproc_rebalances_total", &[]).unwrap_or(0.0) as u64;
     world.processes.iter().map(count).enumerate().collect()
 }
 
@@ -98,7 +96,9 @@ fn lost_responses() {
             0 => Effect::DropResponse,
             1 => Effect::Hang(Duration::from_millis(world.random.random_range(100..4_000))),
             2 => Effect::DropRequest,
-            _ => Effect::Answer { status, substatus, retry_after: Some(Duration::from_millis(20)), after_work },
+            _ => {
+                Effect::Answer { status, substatus, retry_after: Some(Duration::from_millis(20)), after_work }
+            }
         };
         let times = Some(world.random.random_range(1..6));
         world.stage.cosmos().faults().add(Fault { times, ..Fault::new(effect) });
@@ -113,7 +113,11 @@ fn lost_responses() {
 #[test]
 fn throttled() {
     let plan = Plan {
-        layout: Layout { throughput: Some(100_000), unique_keys: vec!["/serial".into()], ..Layout::default() },
+        layout: Layout {
+            throughput: Some(100_000),
+            unique_keys: vec!["/serial".into()],
+            ..Layout::default()
+        },
         recovery: Duration::from_secs(90),
         ..Plan::new("throttled")
     };

@@ -83,7 +83,8 @@ fn documents(
             examples.add("doubled", || document.to_string());
         }
         let version = document["version"].as_u64().and_then(|version| u32::try_from(version).ok());
-        let older = version.filter(|version| *version < sent.version).map(|version| Sent { version, ..*sent });
+        let older =
+            version.filter(|version| *version < sent.version).map(|version| Sent { version, ..*sent });
         if older.is_some_and(|older| is_as_sent(document.clone(), &older)) {
             report.overwritten += 1;
             examples.add("overwritten by an older content", || format!("{document} for {sent:?}"));
@@ -110,7 +111,8 @@ fn is_as_sent(mut document: Value, sent: &Sent) -> bool {
     let Some(fields) = document.as_object_mut() else { return false };
     fields.retain(|name, _| !OF_THE_STORE.contains(&name.as_str()));
     let stamps = ["enqueuedAt", "processedAt"].map(|name| fields.remove(name));
-    let are_stamps = stamps.iter().flatten().filter_map(Value::as_str).filter(|text| is_stamp(text)).count() == 2;
+    let are_stamps =
+        stamps.iter().flatten().filter_map(Value::as_str).filter(|text| is_stamp(text)).count() == 2;
     let mut expected: Value = serde_json::from_str(&sent.text()).expect("the sender's JSON");
     expected["id"] = json!(sent.id());
     expected["createdAt"] = json!("2026-05-16T17:16:40.000Z");

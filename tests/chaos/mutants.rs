@@ -8,9 +8,9 @@ use std::time::Duration;
 use streamproc::core::mutant::Mutant;
 use streamproc::sandbox::{Effect, Fault};
 
+use crate::stage::SOON;
 use crate::stage::flow::Mix;
 use crate::stage::members;
-use crate::stage::SOON;
 use crate::support::wait;
 use crate::world::{Plan, World};
 

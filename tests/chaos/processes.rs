@@ -97,8 +97,10 @@ fn a_killed_process_is_replaced_by_the_other_within_twenty_seconds() {
     let ends: Vec<_> = lost.iter().map(end).collect();
     wait::until_ok(Duration::from_secs(20), "an event of after the kill of each partition", || {
         let committed = world.stage.cluster.committed(&world.stage.group, &topic);
-        let behind: Vec<_> =
-            ends.iter().filter(|(partition, end)| committed.get(partition).is_none_or(|at| at <= end)).collect();
+        let behind: Vec<_> = ends
+            .iter()
+            .filter(|(partition, end)| committed.get(partition).is_none_or(|at| at <= end))
+            .collect();
         if behind.is_empty() { Ok(()) } else { Err(format!("{behind:?}, and {committed:?}")) }
     });
     println!("{} partitions taken over within {:.1} s", lost.len(), killed.elapsed().as_secs_f64());

@@ -56,7 +56,8 @@ pub(super) struct Report {
 impl Report {
     /// Prints it, and keeps it in `target/chaos`.
     pub(super) fn tell(&self) {
-        let Self { scenario, seed, seconds, faults, events, lost, doubled, different, overwritten, .. } = self;
+        let Self { scenario, seed, seconds, faults, events, lost, doubled, different, overwritten, .. } =
+            self;
         let stray_letters = self.stray_letters;
         println!(
             "{scenario}: {events} events and {faults} faults in {seconds:.0} s; lost {lost}, doubled {doubled}, \
@@ -74,6 +75,11 @@ impl Report {
 
     /// What the promises do not allow.
     pub(super) fn breaches(&self) -> usize {
-        self.lost + self.doubled + self.different + self.overwritten + self.commits_too_far + self.stray_letters
+        self.lost
+            + self.doubled
+            + self.different
+            + self.overwritten
+            + self.commits_too_far
+            + self.stray_letters
     }
 }

@@ -89,7 +89,8 @@ impl Plan {
         let layout = std::mem::take(&mut self.layout);
         let partitions = usize::try_from(layout.partitions).expect("a count");
         let stage = Stage::on(cluster, layout);
-        let settings: Vec<_> = self.settings.iter().map(|(section, line)| (*section, line.as_str())).collect();
+        let settings: Vec<_> =
+            self.settings.iter().map(|(section, line)| (*section, line.as_str())).collect();
         let config = stage.config(&settings);
         let flow = Flow::start_mixed(&stage, self.mix);
         let watch = Watch::start(&stage, flow.acknowledged());

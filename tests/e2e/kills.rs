@@ -8,10 +8,10 @@ use rand::{Rng, SeedableRng};
 
 use crate::stage::flow::{Acknowledged, Flow};
 use crate::stage::members::{kill, owned, terminate, wait_until_shared};
+use crate::stage::watch::Watch;
 use crate::stage::{Layout, SOON, Stage, events};
 use crate::support::guard::Signal;
 use crate::support::wait;
-use crate::stage::watch::Watch;
 
 /// How often a service is killed.
 const KILLS: usize = 20;

@@ -7,11 +7,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::stage::flow::Flow;
 use crate::stage::members::{owned, partitions, terminate, wait_until_shared};
+use crate::stage::watch::Watch;
 use crate::stage::{Layout, SOON, Stage, events};
 use crate::support::guard::Signal;
 use crate::support::service::Setup;
 use crate::support::wait;
-use crate::stage::watch::Watch;
 
 #[test]
 fn a_third_process_joins_and_leaves_under_load() {

@@ -230,7 +230,8 @@ impl Devices {
         let is_repeat = (updates..updates + repeats).contains(&dice);
         let (next, recent) = &mut self.used[device];
         // The first one's serial is the one that others are refused for: it stays what it is.
-        let known = recent.iter().filter(|(number, _)| **number > 0).map(|(number, version)| (*number, *version));
+        let known =
+            recent.iter().filter(|(number, _)| **number > 0).map(|(number, version)| (*number, *version));
         let known: Vec<_> = known.collect();
         if let Some((number, version)) = (!known.is_empty() && (is_update || is_repeat))
             .then(|| known[self.random.random_range(0..known.len())])

@@ -165,9 +165,7 @@ impl Looker {
                 Fate::Stored => is_stored(&self.journal, &sent),
                 Fate::Bad => self.letters.hold(partition, sent.offset),
                 // A newer one may have taken its place before the store was asked.
-                Fate::Refused => {
-                    is_stored(&self.journal, &sent) || self.letters.hold(partition, sent.offset)
-                }
+                Fate::Refused => is_stored(&self.journal, &sent) || self.letters.hold(partition, sent.offset),
             };
             if !has_ended {
                 let breach =
