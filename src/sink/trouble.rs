@@ -47,11 +47,11 @@ impl<'a> Troubles<'a> {
 impl Trouble<'_> {
     /// The lane did not get on, again, and pauses before it tries once more. The trouble is mentioned
     /// when it has lasted long enough, be it in the middle of the pause.
-    pub(super) async fn pause<F: Future<Output = ()>>(
+    pub(super) async fn pause(
         &mut self,
         reason: &'static str,
         detail: &str,
-        pause: F,
+        pause: impl Future<Output = ()>,
     ) {
         let since = *self.since.get_or_insert_with(Instant::now);
         self.wait_from(since, reason, detail, pause).await;
