@@ -16,6 +16,7 @@ use crate::core::mutant::{self, Mutant};
 use crate::core::reason::Reason;
 use crate::core::settled::{Policy, Settled, Settlement};
 use crate::core::worker::Batch;
+use crate::core::write::refusals::Refusals;
 use crate::core::write::verdict::Status;
 use crate::dead_letter::{DeadLetters, Letter};
 use crate::observe::metrics::Metrics;
@@ -60,6 +61,25 @@ pub(super) struct Tally {
     request_units: Mutex<f64>,
 }
 
+/// A micro-batch's events count as being written until it has ended or is abandoned.
+struct Writing<'a> {
+    refusals: &'a Mutex<Refusals>,
+    events: usize,
+}
+
+impl<'a> Writing<'a> {
+    fn begin(refusals: &'a Mutex<Refusals>, events: usize) -> Self {
+        refusals.lock().unwrap_or_else(PoisonError::into_inner).begin(events);
+        Self { refusals, events }
+    }
+}
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner).end(self.events);
+    }
+}
+
 impl<S: Store, D: DeadLetters> Sink<S, D> {
     /// Writes a micro-batch. `report` is told of each record's end as soon as it is known. There is
     /// no report of a batch that was stopped before all of its records had ended.
@@ -86,6 +106,7 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
         let waited = begun.saturating_duration_since(batch.opened_at);
         let decoded = DecodedBatch::of(&batch.records, &self.settings.rules, batch.charge.beside()).await;
         let lanes = decoded.lanes();
+        let _writing = Writing::begin(&self.refusals, batch.records.len());
         let decoding = begun.elapsed();
         let topic = batch.partition.topic.as_ref();
         if decoded.system_fields_removed > 0 {

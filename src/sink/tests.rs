@@ -292,6 +292,17 @@ async fn a_document_that_the_store_refuses_is_a_dead_letter_and_its_older_versio
     assert_eq!(bench.store.lock().documents.len(), 3);
 }
 
+/// They come last, since what is stored comes in batches.
+#[tokio::test(start_paused = true)]
+async fn a_few_refusals_in_a_hundred_are_not_too_many_however_large_the_micro_batch_is() {
+    let bench = Bench::new(FakeStore::failing(|key, _, _| (key == "sick").then(|| answer(400))));
+    let device =
+        |number| if number % 25 == 0 { "sick".to_owned() } else { format!("device-{}", number % 50) };
+    let events: Vec<_> = (0..5_000).map(|number| event(&device(number), &number.to_string(), 1.0)).collect();
+    tokio::time::timeout(Duration::from_mins(10), bench.write(&events)).await.expect("nothing is held");
+    assert_eq!(bench.letters.0.lock().unwrap().len(), 200);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_throttled_key_does_not_hold_up_the_others() {
     let bench = Bench::new(FakeStore::failing(|key, _, _| {
