@@ -201,11 +201,6 @@ impl DeadLetters for KafkaDeadLetters {
                 && self.client.settings.oversize == Oversize::Reference
                 && !by_reference
             {
-                tracing::warn!(
-                    partition = %letter.partition,
-                    offset = %letter.record.offset,
-                    "the dead letter is too large for its topic and goes without its value"
-                );
                 envelope = letter.reference();
                 by_reference = true;
                 continue;
@@ -220,6 +215,16 @@ impl DeadLetters for KafkaDeadLetters {
                 self.unavailable(&mut waiting, &format!("{error}{advice} (for {place})"));
             }
             tokio::time::sleep(backoff.next_delay()).await;
+            // The topic may have been set right meanwhile, and then the value is not left out for nothing.
+            envelope = letter.envelope();
+            by_reference = false;
+        }
+        if by_reference {
+            tracing::warn!(
+                partition = %letter.partition,
+                offset = %letter.record.offset,
+                "the dead letter was too large for its topic and went without its value"
+            );
         }
     }
 }
