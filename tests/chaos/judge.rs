@@ -11,6 +11,7 @@ use crate::scenario::Report;
 use crate::stage::Stage;
 use crate::stage::flow::{Acknowledged, Fate, Sent};
 use crate::stage::letters;
+use crate::support::kafka::Received;
 
 /// How many examples of each breach are shown.
 const SHOWN: usize = 5;
@@ -59,11 +60,11 @@ fn documents(
     let mut excused = HashSet::new();
     for (partition, sent) in sent {
         let gone = gone.get(partition).copied().unwrap_or(0);
-        for sent in sent.iter().filter(|sent| sent.fate == Fate::Stored) {
+        for sent in sent.iter().filter(|sent| matches!(sent.fate, Fate::Stored | Fate::Expired)) {
             let name = (sent.device, sent.number);
             // By offset, and an id is in one partition: the last one is the newest.
             newest.insert(name, sent);
-            if sent.offset < gone {
+            if sent.offset < gone || sent.fate == Fate::Expired {
                 excused.insert(name);
             } else {
                 excused.remove(&name);
@@ -101,6 +102,10 @@ fn documents(
     }
 }
 
+fn is_letter_of(letter: &Received, sent: &Sent) -> bool {
+    letter.text() == sent.text() && letter.header("streamproc-reason").as_deref() == sent.reason()
+}
+
 fn named(document: &Value) -> Option<(usize, usize)> {
     let (device, number) = document["id"].as_str()?.split_once('-')?;
     Some((device.parse().ok()?, number.parse().ok()?))
@@ -125,7 +130,7 @@ fn is_stamp(text: &str) -> bool {
     shape == "0000-00-00T00:00:00.000Z"
 }
 
-/// A1 and A6: what is to be a dead letter is one, untouched, and nothing else is. What the store would refuse need not
+/// A1 and A6: what is to be a dead letter is one, untouched and with the right reason, and nothing else is. What the store would refuse need not
 /// be one if a newer content of the same id is stored: it may have taken its place in a micro-batch.
 fn dead_letters(
     stage: &Stage,
@@ -137,10 +142,10 @@ fn dead_letters(
     let mut last_stored: HashMap<(usize, usize), i64> = HashMap::new();
     for (partition, sent) in sent {
         for sent in sent {
-            if sent.fate == Fate::Stored {
-                last_stored.insert((sent.device, sent.number), sent.offset);
-            } else {
+            if sent.reason().is_some() {
                 wanted.insert((*partition, sent.offset), sent);
+            } else if sent.fate == Fate::Stored {
+                last_stored.insert((sent.device, sent.number), sent.offset);
             }
         }
     }
@@ -149,7 +154,7 @@ fn dead_letters(
         report.letters += 1;
         let place = letters::source(&letter);
         match place.and_then(|place| Some((place, *wanted.get(&place)?))) {
-            Some((place, sent)) if letter.text() == sent.text() => drop(found.insert(place)),
+            Some((place, sent)) if is_letter_of(&letter, sent) => drop(found.insert(place)),
             _ => {
                 report.stray_letters += 1;
                 examples.add("stray dead letter", || format!("{:?} {}", letter.headers, letter.text()));

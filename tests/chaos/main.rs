@@ -8,8 +8,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod brokers;
+mod containers;
 mod cosmos;
+mod isolation;
 mod judge;
+mod letters;
 mod mix;
 #[cfg(feature = "mutants")]
 mod mutants;
@@ -19,4 +22,5 @@ mod scenario;
 mod stage;
 #[path = "../support/mod.rs"]
 mod support;
+mod topics;
 mod world;

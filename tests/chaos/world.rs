@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use streamproc::core::mutant::Mutant;
+use streamproc::sandbox::{Effect, Fault};
 
 use crate::judge::judge;
 use crate::scenario::{self, Report};
-use crate::stage::flow::{Flow, Mix};
+use crate::stage::flow::{Acknowledged, Flow, Mix};
 use crate::stage::members;
 use crate::stage::watch::Watch;
 use crate::stage::{Layout, Stage};
@@ -92,6 +93,9 @@ impl Plan {
         let settings: Vec<_> =
             self.settings.iter().map(|(section, line)| (*section, line.as_str())).collect();
         let config = stage.config(&settings);
+        if let Some(device) = self.mix.full {
+            stage.cosmos().faults().add(is_full(device));
+        }
         let flow = Flow::start_mixed(&stage, self.mix);
         let watch = Watch::start(&stage, flow.acknowledged());
         let mut world = World {
@@ -104,6 +108,7 @@ impl Plan {
             begun: Instant::now(),
             calm: None,
             gone: BTreeMap::new(),
+            broken: Vec::new(),
             flow,
             watch,
             stage,
@@ -134,6 +139,8 @@ pub(super) struct World {
     calm: Option<(Instant, BTreeMap<i32, i64>)>,
     /// What lies below these offsets may be gone from the store.
     gone: BTreeMap<i32, i64>,
+    /// What earlier watches have seen.
+    broken: Vec<String>,
     flow: Flow,
     watch: Watch,
     seed: u64,
@@ -177,6 +184,15 @@ impl World {
         members::terminate(&self.processes[which]);
         meanwhile(self);
         self.start_again(which);
+        self.faults += 1;
+    }
+
+    /// Ends all processes in good order, does something, and starts them again.
+    pub(super) fn rest_all(&mut self, meanwhile: impl FnOnce(&mut Self)) {
+        self.look_at_memory();
+        self.processes.iter().for_each(|process| members::terminate(process));
+        meanwhile(self);
+        (0..self.processes.len()).for_each(|which| self.start_again(which));
         self.faults += 1;
     }
 
@@ -231,6 +247,22 @@ impl World {
         self.gone = self.flow.acknowledged().ends();
     }
 
+    /// What was acknowledged so far.
+    pub(super) fn acknowledged(&self) -> Acknowledged {
+        self.flow.acknowledged()
+    }
+
+    /// What the group has committed.
+    pub(super) fn committed(&self) -> BTreeMap<i32, i64> {
+        self.stage.cluster.committed(&self.stage.group, &self.stage.topic)
+    }
+
+    /// The user has changed the group's offsets: the commits are watched anew, from the beginning.
+    pub(super) fn watch_anew(&mut self) {
+        self.broken.extend(self.watch.finish().broken);
+        self.watch = Watch::start(&self.stage, self.flow.acknowledged());
+    }
+
     /// The last fault is over.
     pub(super) fn is_calm(&mut self) {
         self.calm = Some((Instant::now(), self.flow.acknowledged().ends()));
@@ -260,12 +292,12 @@ impl World {
         wait_until_committed(&self.stage, &self.processes, &acknowledged.ends(), Duration::from_mins(2));
         self.look_at_memory();
         let peak = self.peak;
-        let seen = self.watch.finish();
+        self.broken.extend(self.watch.finish().broken);
         let mut report = Report {
             scenario: self.plan.name.to_owned(),
             seed: self.seed,
             faults: self.faults,
-            commits_too_far: seen.broken.len(),
+            commits_too_far: self.broken.len(),
             repetitions: self.stage.cosmos().journal().expect("stages keep a journal").repetitions(),
             recovery_seconds: recovery.as_secs_f64(),
             peak_resident_bytes: peak,
@@ -275,8 +307,14 @@ impl World {
         report.seconds = self.begun.elapsed().as_secs_f64();
         report.tell();
         assert!(peak <= MEMORY, "{peak} bytes of resident memory");
-        (report, format!("{examples:#?}\n{:#?}", seen.broken))
+        (report, format!("{examples:#?}\n{:#?}", self.broken))
     }
+}
+
+/// The logical partition of a device is full.
+fn is_full(device: usize) -> Fault {
+    let effect = Effect::Answer { status: 403, substatus: 1014, retry_after: None, after_work: false };
+    Fault { partition_key: Some(format!("device-{device}")), ..Fault::new(effect) }
 }
 
 #[track_caller]

@@ -27,12 +27,51 @@ pub enum Fate {
     /// It is stored.
     #[default]
     Stored,
-    /// It is no event, and becomes a dead letter.
+    /// It is no event, and becomes a dead letter; see [`Poison`].
     Bad,
     /// The store refuses it, for it has the `serial` of its device's first event: a dead letter too. The
     /// container needs the unique key `/serial`.
     Refused,
+    /// Its logical partition is full: a dead letter too.
+    Full,
+    /// It has left the topic before it had to be read: it may be stored, or not.
+    Expired,
 }
+
+/// What is wrong with what is no event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Poison {
+    NoTime,
+    Torn,
+    List,
+    Keyless,
+}
+
+impl Poison {
+    const ALL: [Self; 4] = [Self::NoTime, Self::Torn, Self::List, Self::Keyless];
+
+    fn reason(self) -> &'static str {
+        match self {
+            Self::NoTime => "invalid_timestamp",
+            Self::Torn => "invalid_json",
+            Self::List => "not_an_object",
+            Self::Keyless => "missing_partition_key",
+        }
+    }
+
+    /// An event, spoilt.
+    fn spoil(self, event: &str) -> String {
+        match self {
+            Self::NoTime => event.replace(CREATED, "yesterday"),
+            Self::Torn => event[..event.len() - 1].to_owned(),
+            Self::List => format!("[{event}]"),
+            Self::Keyless => event.replace("deviceId", "device"),
+        }
+    }
+}
+
+/// When every event was made, as it says.
+const CREATED: &str = "2026-05-16T17:16:40.000003Z";
 
 /// An event that Kafka has acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,14 +93,25 @@ impl Sent {
     /// What was sent.
     pub fn text(&self) -> String {
         let Self { device, number, version, .. } = self;
-        let (serial, created) = match self.fate {
-            Fate::Stored => (*number, "2026-05-16T17:16:40.000003Z"),
-            Fate::Bad => (*number, "yesterday"),
-            Fate::Refused => (0, "2026-05-16T17:16:40.000003Z"),
-        };
-        format!(
-            r#"{{"eventId":"{device}-{number}","deviceId":"device-{device}","deviceSequenceNumber":{number},"version":{version},"serial":"{device}-{serial}","value":{number}.25,"type":"CO2","createdAt":"{created}"}}"#
-        )
+        let serial = if self.fate == Fate::Refused { 0 } else { *number };
+        let event = format!(
+            r#"{{"eventId":"{device}-{number}","deviceId":"device-{device}","deviceSequenceNumber":{number},"version":{version},"serial":"{device}-{serial}","value":{number}.25,"type":"CO2","createdAt":"{CREATED}"}}"#
+        );
+        if self.fate == Fate::Bad { self.poison().spoil(&event) } else { event }
+    }
+
+    fn poison(&self) -> Poison {
+        Poison::ALL[self.number % Poison::ALL.len()]
+    }
+
+    /// Why it is to be a dead letter, if it is.
+    pub fn reason(&self) -> Option<&'static str> {
+        match self.fate {
+            Fate::Stored | Fate::Expired => None,
+            Fate::Bad => Some(self.poison().reason()),
+            Fate::Refused => Some("rejected_by_store"),
+            Fate::Full => Some("partition_key_full"),
+        }
     }
 }
 
@@ -95,7 +145,17 @@ impl Acknowledged {
         acknowledged
     }
 
-    fn note(&self, partition: i32, sent: Sent) {
+    /// What lies in a partition from one offset to before another has left the topic.
+    pub fn expire(&self, partition: i32, offsets: std::ops::Range<i64>) {
+        let mut partitions = self.lock();
+        let sent = partitions.get_mut(&partition).into_iter().flatten();
+        for sent in sent.filter(|sent| offsets.contains(&sent.offset)) {
+            sent.fate = Fate::Expired;
+        }
+    }
+
+    /// Notes an event that somebody else has sent.
+    pub fn note(&self, partition: i32, sent: Sent) {
         let mut partitions = self.lock();
         let partition = partitions.entry(partition).or_default();
         // Answers of one connection come in order; after a broker's restart one may not.
@@ -117,13 +177,27 @@ pub struct Mix {
     pub bad: f64,
     /// How many the store refuses; see [`Fate::Refused`]. Half of them are updates.
     pub refused: f64,
+    /// A device whose logical partition is full.
+    pub full: Option<usize>,
+    /// Whether a record's key is its event's id, as for a compacted topic, and not its device.
+    pub keyed_by_id: bool,
     pub seed: u64,
 }
 
 impl Mix {
     /// Good events, each once.
     pub fn plain(devices: usize, per_second: usize) -> Self {
-        Self { devices, per_second, updates: 0.0, repeats: 0.0, bad: 0.0, refused: 0.0, seed: 0 }
+        Self {
+            devices,
+            per_second,
+            updates: 0.0,
+            repeats: 0.0,
+            bad: 0.0,
+            refused: 0.0,
+            full: None,
+            keyed_by_id: false,
+            seed: 0,
+        }
     }
 }
 
@@ -146,7 +220,12 @@ impl Flow {
         let stop = Arc::new(AtomicBool::new(false));
         // Idempotent and without a time limit, so that a broker's death makes no event two, and none
         // doubtful; for the service two would be one.
-        let properties = [("enable.idempotence", "true"), ("message.timeout.ms", "0")];
+        // It soon finds partitions that are added.
+        let properties = [
+            ("enable.idempotence", "true"),
+            ("message.timeout.ms", "0"),
+            ("topic.metadata.refresh.interval.ms", "1000"),
+        ];
         let producer = Producer::new(stage.cluster, &properties);
         let (topic, noted, stopped) = (stage.topic.clone(), acknowledged.clone(), Arc::clone(&stop));
         let thread = std::thread::spawn(move || {
@@ -158,10 +237,12 @@ impl Flow {
                 let until = due.min(count + mix.per_second);
                 let batch: Vec<_> = (count..until).map(|_| devices.next()).collect();
                 count = until;
-                let records: Vec<_> = batch
-                    .iter()
-                    .map(|sent| Record::new(sent.text()).key(format!("device-{}", sent.device)))
-                    .collect();
+                let key = |sent: &Sent| match mix.keyed_by_id {
+                    true => sent.id(),
+                    false => format!("device-{}", sent.device),
+                };
+                let records: Vec<_> =
+                    batch.iter().map(|sent| Record::new(sent.text()).key(key(sent))).collect();
                 let places = producer.send(&topic, &records);
                 for ((partition, offset), sent) in places.into_iter().zip(batch) {
                     noted.note(partition, Sent { offset, ..sent });
@@ -217,6 +298,12 @@ impl Devices {
 
     /// The offset is not known yet.
     fn next(&mut self) -> Sent {
+        let sent = self.pick();
+        let is_full = self.mix.full == Some(sent.device) && sent.fate != Fate::Bad;
+        Sent { fate: if is_full { Fate::Full } else { sent.fate }, ..sent }
+    }
+
+    fn pick(&mut self) -> Sent {
         let device = self.turn % self.mix.devices;
         self.turn += 1;
         let Mix { updates, repeats, bad, refused, .. } = self.mix;

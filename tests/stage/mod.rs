@@ -32,6 +32,7 @@ pub struct Stage {
     pub topic: String,
     pub dead_letters: String,
     pub group: String,
+    pub is_compacted: bool,
     sandbox: Sandbox,
 }
 
@@ -57,6 +58,7 @@ pub struct Layout {
     pub dead_letter_settings: &'static [(&'static str, &'static str)],
     pub partition_key: Vec<String>,
     pub unique_keys: Vec<String>,
+    pub physical_partitions: u32,
     /// Request units a second, if there is a limit.
     pub throughput: Option<u64>,
 }
@@ -69,6 +71,7 @@ impl Default for Layout {
             dead_letter_settings: &[],
             partition_key: vec!["/deviceId".into()],
             unique_keys: Vec::new(),
+            physical_partitions: CosmosOptions::default().physical_partitions,
             throughput: None,
         }
     }
@@ -85,6 +88,7 @@ impl Stage {
         let (topic, dead_letters) = (kafka::unique("events"), kafka::unique("dead-letters"));
         cluster.create_topic(&topic, layout.partitions, layout.topic_settings);
         cluster.create_topic(&dead_letters, 1, layout.dead_letter_settings);
+        let is_compacted = layout.topic_settings.contains(&("cleanup.policy", "compact"));
         let container = ContainerOptions {
             partition_key: layout.partition_key,
             unique_keys: layout.unique_keys,
@@ -93,12 +97,13 @@ impl Stage {
         let cosmos = CosmosOptions {
             containers: vec![container],
             throughput: layout.throughput,
+            physical_partitions: layout.physical_partitions,
             journal: true,
             ..CosmosOptions::default()
         };
         let options = SandboxOptions { kafka: None, cosmos: Some(cosmos) };
         let sandbox = block_on_runtime(Sandbox::start(options)).expect("the embedded Cosmos DB starts");
-        Self { cluster, topic, dead_letters, group: kafka::unique("group"), sandbox }
+        Self { cluster, topic, dead_letters, group: kafka::unique("group"), is_compacted, sandbox }
     }
 
     pub fn cosmos(&self) -> &EmbeddedCosmos {
@@ -207,8 +212,16 @@ impl Stage {
 
     /// Makes it again, empty.
     pub fn create_container(&self) {
-        let container = &self.cosmos().containers()[0];
-        block_on_runtime(self.cosmos().create_container(container)).expect("it was deleted");
+        self.create_container_with(&self.cosmos().containers()[0].partition_key);
+    }
+
+    /// Makes it again, empty, with these paths as its partition key.
+    pub fn create_container_with(&self, partition_key: &[String]) {
+        let container = ContainerOptions {
+            partition_key: partition_key.to_vec(),
+            ..self.cosmos().containers()[0].clone()
+        };
+        block_on_runtime(self.cosmos().create_container(&container)).expect("it was deleted");
     }
 
     /// Everything in the dead-letter topic.

@@ -58,7 +58,7 @@ impl Watch {
                 .create()
                 .expect("a client"),
             topic: stage.topic.clone(),
-            partitions: stage.cluster.partitions(&stage.topic),
+            is_compacted: stage.is_compacted,
             journal: stage.cosmos().journal().expect("stages keep a journal"),
             letters: Letters::of(stage),
             acknowledged,
@@ -103,7 +103,8 @@ impl Drop for Watch {
 struct Looker {
     consumer: BaseConsumer,
     topic: String,
-    partitions: i32,
+    /// Whether an older content may be gone from the topic when there is a newer one.
+    is_compacted: bool,
     journal: Arc<Journal>,
     letters: Letters,
     acknowledged: Acknowledged,
@@ -128,8 +129,10 @@ impl Looker {
     }
 
     fn committed(&self) -> Option<BTreeMap<i32, i64>> {
+        // Asked by what was sent, since a topic may grow.
+        let last = *self.acknowledged.lock().keys().next_back()?;
         let mut asked = TopicPartitionList::new();
-        asked.add_partition_range(&self.topic, 0, self.partitions - 1);
+        asked.add_partition_range(&self.topic, 0, last);
         let answer = self.consumer.committed_offsets(asked, LIMIT).ok()?;
         let offset = |offset| match offset {
             Offset::Offset(offset) => Some(offset),
@@ -162,8 +165,11 @@ impl Looker {
         *checked += covered.len();
         for sent in covered {
             let has_ended = match sent.fate {
-                Fate::Stored => is_stored(&self.journal, &sent),
-                Fate::Bad => self.letters.hold(partition, sent.offset),
+                Fate::Stored => {
+                    is_stored(&self.journal, &sent) || self.is_compacted && self.has_newer(partition, &sent)
+                }
+                Fate::Expired => true,
+                Fate::Bad | Fate::Full => self.letters.hold(partition, sent.offset),
                 // A newer one may have taken its place before the store was asked.
                 Fate::Refused => is_stored(&self.journal, &sent) || self.letters.hold(partition, sent.offset),
             };
@@ -173,6 +179,12 @@ impl Looker {
                 self.note(breach);
             }
         }
+    }
+
+    fn has_newer(&self, partition: i32, sent: &Sent) -> bool {
+        let acknowledged = self.acknowledged.lock();
+        let same = |other: &&Sent| (other.device, other.number) == (sent.device, sent.number);
+        acknowledged[&partition].iter().rev().find(same).is_some_and(|newest| newest.offset > sent.offset)
     }
 
     fn note(&mut self, breach: String) {

@@ -68,6 +68,11 @@ fn batches_of(file: &Path) -> Vec<StoredBatch> {
 }
 
 impl StoredBatch {
+    /// The number of its compression: none, gzip, snappy, lz4, zstd.
+    pub fn codec(&self) -> u8 {
+        self.bytes[22] & 7
+    }
+
     /// Flips a bit of its last byte: its checksum is wrong from now on.
     pub fn flip(&self) {
         let mut bytes = self.bytes.clone();
