@@ -16,11 +16,14 @@ mod letters;
 mod mix;
 #[cfg(feature = "mutants")]
 mod mutants;
+mod network;
 mod processes;
+mod regions;
 mod scenario;
 #[path = "../stage/mod.rs"]
 mod stage;
 #[path = "../support/mod.rs"]
 mod support;
 mod topics;
+mod versions;
 mod world;

@@ -148,6 +148,21 @@ pub(super) struct World {
 }
 
 impl World {
+    /// Processes that are started from now on have these lines in their configuration, and not the plan's.
+    pub(super) fn configure(&mut self, settings: &[(&str, &str)]) {
+        self.config = self.stage.config(settings);
+    }
+
+    /// Ends a process in good order, and starts another one in its place with the configuration of now.
+    pub(super) fn replace(&mut self, which: usize) {
+        self.look_at_memory();
+        members::terminate(&self.processes.remove(which));
+        self.add();
+        let added = self.processes.pop().expect("just added");
+        self.processes.insert(which, added);
+        self.faults += 1;
+    }
+
     /// Starts another process of the service.
     pub(super) fn add(&mut self) {
         let mut setup = Setup::new(&self.config);

@@ -157,6 +157,21 @@ fn every_bad_event_goes_to_the_dead_letters_with_its_reason_and_the_good_ones_ar
     }
 }
 
+#[test]
+fn a_dead_letter_that_its_topic_takes_again_has_its_value() {
+    let stage = Stage::new(Layout { partitions: 1, ..Layout::default() });
+    // Not even a letter without its value.
+    stage.set_largest_letter(100);
+    stage.send(&[Record::new("not JSON").to(0)]);
+    let service = stage.service(&[]);
+    held::wait_for(&service, "dead_letters_unavailable", &[&stage.dead_letters], SOON);
+    stage.set_largest_letter(1 << 20);
+    wait_for_commits(&stage, &service, &[(0, 1)]);
+    let letters = stage.letters();
+    assert_eq!(letters[0].value.as_deref(), Some(&b"not JSON"[..]), "{letters:?}");
+    assert_eq!(letters[0].header("streamproc-value-omitted"), None);
+}
+
 /// What no other client of a language of strings can send.
 #[test]
 fn a_header_whose_name_is_no_text_stops_nothing() {

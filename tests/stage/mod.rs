@@ -13,6 +13,7 @@ pub mod watch;
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -20,6 +21,7 @@ use streamproc::sandbox::{ContainerOptions, CosmosOptions, EmbeddedCosmos, Sandb
 
 use crate::support::guard;
 use crate::support::kafka::{self, Cluster, Received, Record};
+use crate::support::proxy::Proxy;
 use crate::support::service::{Service, toml};
 use crate::support::wait;
 
@@ -61,6 +63,8 @@ pub struct Layout {
     pub physical_partitions: u32,
     /// Request units a second, if there is a limit.
     pub throughput: Option<u64>,
+    /// What clients reach Cosmos DB through.
+    pub cosmos_proxy: Option<Arc<Proxy>>,
 }
 
 impl Default for Layout {
@@ -73,6 +77,7 @@ impl Default for Layout {
             unique_keys: Vec::new(),
             physical_partitions: CosmosOptions::default().physical_partitions,
             throughput: None,
+            cosmos_proxy: None,
         }
     }
 }
@@ -99,10 +104,14 @@ impl Stage {
             throughput: layout.throughput,
             physical_partitions: layout.physical_partitions,
             journal: true,
+            gateway_port: layout.cosmos_proxy.as_ref().map(|proxy| proxy.port()),
             ..CosmosOptions::default()
         };
         let options = SandboxOptions { kafka: None, cosmos: Some(cosmos) };
         let sandbox = block_on_runtime(Sandbox::start(options)).expect("the embedded Cosmos DB starts");
+        if let Some((proxy, cosmos)) = layout.cosmos_proxy.zip(sandbox.cosmos()) {
+            proxy.stand_before(cosmos.port());
+        }
         Self { cluster, topic, dead_letters, group: kafka::unique("group"), is_compacted, sandbox }
     }
 

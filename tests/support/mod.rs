@@ -13,6 +13,7 @@ pub mod http;
 pub mod kafka;
 pub mod port;
 pub mod process;
+pub mod proxy;
 pub mod service;
 pub mod tokens;
 pub mod wait;

@@ -57,6 +57,9 @@ pub struct CosmosOptions {
     /// Whether [`EmbeddedCosmos::journal`] is kept.
     #[doc(hidden)]
     pub journal: bool,
+    /// The port of 127.0.0.1 that clients are told, of a proxy. None: that on which it is served.
+    #[doc(hidden)]
+    pub gateway_port: Option<u16>,
 }
 
 impl Default for CosmosOptions {
@@ -71,6 +74,7 @@ impl Default for CosmosOptions {
             key: None,
             control: false,
             journal: false,
+            gateway_port: None,
         }
     }
 }
@@ -109,6 +113,7 @@ impl Default for ContainerOptions {
 /// A running Cosmos DB.
 pub struct EmbeddedCosmos {
     endpoint: Url,
+    port: u16,
     key: String,
     database: String,
     containers: Vec<ContainerOptions>,
@@ -131,7 +136,9 @@ impl EmbeddedCosmos {
             );
         }
         let listener = super::listen("Cosmos DB", options.port)?;
-        let endpoint = server::endpoint(listener.local_addr()?)?;
+        let address = listener.local_addr()?;
+        let gateway_port = options.gateway_port.unwrap_or(address.port());
+        let endpoint = server::endpoint((address.ip(), gateway_port).into())?;
         let key = options.key.unwrap_or_else(public_key);
         let shape =
             Shape { physical_partitions: options.physical_partitions, throughput: options.throughput };
@@ -161,12 +168,19 @@ impl EmbeddedCosmos {
                 server::serve(listener, serving).await;
             }
         });
-        Ok(Self { endpoint, key, database: options.database, containers: options.containers, shape, service })
+        let CosmosOptions { database, containers, .. } = options;
+        Ok(Self { endpoint, port: address.port(), key, database, containers, shape, service })
     }
 
-    /// Where it is served, `http://127.0.0.1:8081/`.
+    /// Where clients find it, `http://127.0.0.1:8081/`.
     pub fn endpoint(&self) -> &Url {
         &self.endpoint
+    }
+
+    /// The port on which it is served.
+    #[doc(hidden)]
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// The account key, base64.

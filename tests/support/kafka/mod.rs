@@ -52,6 +52,8 @@ pub struct Options {
     pub brokers: usize,
     /// Whether it has the listeners with sign-in beside [`Listener::Plain`].
     pub sign_in: bool,
+    /// The port of a proxy, which clients are told that come through it. With one broker only.
+    pub proxy_port: Option<u16>,
     /// Further broker properties.
     pub properties: Vec<(String, String)>,
 }
@@ -59,13 +61,20 @@ pub struct Options {
 impl Options {
     /// So many brokers, without sign-in.
     pub fn brokers(brokers: usize) -> Self {
-        Self { brokers, sign_in: false, properties: Vec::new() }
+        Self { brokers, sign_in: false, proxy_port: None, properties: Vec::new() }
     }
 
     /// Adds the listeners with sign-in.
     #[must_use]
     pub fn with_sign_in(mut self) -> Self {
         self.sign_in = true;
+        self
+    }
+
+    /// Adds a listener for a proxy on this port; see [`Cluster::port_behind_proxy`].
+    #[must_use]
+    pub fn advertised_at(mut self, proxy_port: u16) -> Self {
+        self.proxy_port = Some(proxy_port);
         self
     }
 
@@ -143,6 +152,11 @@ impl Cluster {
     /// When the cluster was started without it.
     pub fn bootstrap_of(&self, listener: Listener) -> String {
         bootstrap(&self.nodes, listener)
+    }
+
+    /// The port that the proxy of [`Options::advertised_at`] has to stand before.
+    pub fn port_behind_proxy(&self) -> u16 {
+        self.node(1).port_behind_proxy()
     }
 
     /// Who may sign in, and with what.

@@ -25,6 +25,7 @@ struct Ports {
     sasl: u16,
     sasl_tls: u16,
     mtls: u16,
+    behind_proxy: u16,
 }
 
 /// The plan of a cluster: every node's ports, and what they have in common.
@@ -54,6 +55,7 @@ impl<'a> Layout<'a> {
                 sasl: port::free(),
                 sasl_tls: port::free(),
                 mtls: port::free(),
+                behind_proxy: port::free(),
             })
             .collect();
         Self { dir, options, security, ports }
@@ -84,7 +86,7 @@ impl<'a> Layout<'a> {
     }
 
     fn properties(&self, id: usize, dir: &Path) -> String {
-        let Ports { plain, controller, sasl, sasl_tls, mtls } = self.ports[id - 1];
+        let Ports { plain, controller, sasl, sasl_tls, mtls, behind_proxy } = self.ports[id - 1];
         let brokers = self.options.brokers;
         let in_sync = if brokers > 2 { 2 } else { 1 };
         let voters: Vec<_> = self
@@ -101,16 +103,21 @@ impl<'a> Layout<'a> {
                 ",SASL://localhost:{sasl},SASLTLS://localhost:{sasl_tls},MTLS://localhost:{mtls}"
             );
         }
+        let mut advertised = listeners.clone();
+        if let Some(proxy_port) = self.options.proxy_port {
+            let _ = write!(listeners, ",PROXIED://127.0.0.1:{behind_proxy}");
+            let _ = write!(advertised, ",PROXIED://127.0.0.1:{proxy_port}");
+        }
         let mut properties = format!(
             "process.roles=broker,controller\n\
              node.id={id}\n\
              controller.quorum.voters={voters}\n\
              listeners={listeners},CONTROLLER://127.0.0.1:{controller}\n\
-             advertised.listeners={listeners}\n\
+             advertised.listeners={advertised}\n\
              controller.listener.names=CONTROLLER\n\
              inter.broker.listener.name=PLAINTEXT\n\
              listener.security.protocol.map=\
-             PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_PLAINTEXT,SASLTLS:SASL_SSL,MTLS:SSL\n\
+             PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_PLAINTEXT,SASLTLS:SASL_SSL,MTLS:SSL,PROXIED:PLAINTEXT\n\
              log.dirs={data}\n\
              num.partitions=1\n\
              default.replication.factor={brokers}\n\
@@ -152,6 +159,10 @@ impl Node {
             Listener::SaslTls => format!("localhost:{sasl_tls}"),
             Listener::Mtls => format!("localhost:{mtls}"),
         }
+    }
+
+    pub(super) fn port_behind_proxy(&self) -> u16 {
+        self.ports.behind_proxy
     }
 
     pub(super) fn start(&mut self) {
