@@ -7,7 +7,8 @@ use rand::Rng;
 use crate::scenario::length;
 use crate::stage::SOON;
 use crate::stage::held;
-use crate::support::kafka::{Cluster, Options};
+use crate::support::kafka::{self, Cluster, Options, Producer, Record};
+use crate::support::wait;
 use crate::world::Plan;
 
 /// A cluster of a scenario's own; it lives as long as the process.
@@ -50,6 +51,55 @@ fn all_brokers_down() {
         held::wait_for(process, "kafka_unreachable", &[], SOON);
     }
     std::thread::sleep(length(Duration::from_secs(8)));
+    cluster.start_again(1);
+    world.is_calm();
+    world.end();
+}
+
+/// The only broker is held where it is: its connections stay open and nothing comes.
+#[test]
+fn broker_frozen() {
+    let cluster = cluster(1);
+    let mut world = Plan { recovery: Duration::from_mins(1), ..Plan::new("broker_frozen") }.begin_on(cluster);
+    let until = length(Duration::from_secs(10));
+    loop {
+        cluster.freeze(1);
+        world.faults += 1;
+        // Longer than a session.
+        std::thread::sleep(Duration::from_secs(8));
+        cluster.thaw(1);
+        world.pass(Duration::from_secs(3));
+        if world.age() >= until {
+            break;
+        }
+    }
+    world.is_calm();
+    world.end();
+}
+
+/// A file of the broker may not grow any more. Kafka gives up its log directory for that and, as it has no other, ends;
+/// somebody makes room and starts it again.
+#[test]
+fn broker_without_room() {
+    // Above the 10 MiB that an index has from the beginning.
+    let options = Options::brokers(1).with_files_up_to(11 << 20);
+    let cluster: &Cluster = Box::leak(Box::new(Cluster::start(&options)));
+    let filler = kafka::unique("filler");
+    cluster.create_topic(&filler, 1, &[]);
+    let plan = Plan { recovery: Duration::from_mins(1), ..Plan::new("broker_without_room") };
+    let mut world = plan.begin_on(cluster);
+    std::thread::sleep(Duration::from_secs(1));
+    let heavy = vec![Record::new(vec![b' '; 900_000]); 15];
+    let refused = Producer::new(cluster, &[("message.timeout.ms", "3000")]).try_send(&filler, &heavy);
+    assert!(refused.is_err(), "there is room: {refused:?}");
+    wait::until(SOON, "the broker to end", || cluster.has_ended(1).then_some(()));
+    world.faults += 1;
+    for process in &world.processes {
+        held::wait_for(process, "kafka_unreachable", &[], SOON);
+    }
+    std::thread::sleep(length(Duration::from_secs(2)));
+    cluster.make_room(1);
+    cluster.kill(1);
     cluster.start_again(1);
     world.is_calm();
     world.end();

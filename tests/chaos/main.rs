@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod brokers;
+mod clocks;
 mod containers;
 mod cosmos;
 mod isolation;

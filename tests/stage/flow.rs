@@ -181,6 +181,8 @@ pub struct Mix {
     pub full: Option<usize>,
     /// Whether a record's key is its event's id, as for a compacted topic, and not its device.
     pub keyed_by_id: bool,
+    /// What records give as their time, in turn; those of now without any.
+    pub times: &'static [i64],
     pub seed: u64,
 }
 
@@ -196,6 +198,7 @@ impl Mix {
             refused: 0.0,
             full: None,
             keyed_by_id: false,
+            times: &[],
             seed: 0,
         }
     }
@@ -237,12 +240,17 @@ impl Flow {
                 let until = due.min(count + mix.per_second);
                 let batch: Vec<_> = (count..until).map(|_| devices.next()).collect();
                 count = until;
-                let key = |sent: &Sent| match mix.keyed_by_id {
-                    true => sent.id(),
-                    false => format!("device-{}", sent.device),
+                let key = |sent: &Sent| {
+                    if mix.keyed_by_id { sent.id() } else { format!("device-{}", sent.device) }
                 };
-                let records: Vec<_> =
-                    batch.iter().map(|sent| Record::new(sent.text()).key(key(sent))).collect();
+                let record = |sent: &Sent| {
+                    let record = Record::new(sent.text()).key(key(sent));
+                    match mix.times {
+                        [] => record,
+                        times => record.at(times[sent.number % times.len()]),
+                    }
+                };
+                let records: Vec<_> = batch.iter().map(record).collect();
                 let places = producer.send(&topic, &records);
                 for ((partition, offset), sent) in places.into_iter().zip(batch) {
                     noted.note(partition, Sent { offset, ..sent });

@@ -54,6 +54,8 @@ pub struct Options {
     pub sign_in: bool,
     /// The port of a proxy, which clients are told that come through it. With one broker only.
     pub proxy_port: Option<u16>,
+    /// How large a file may become, in bytes; what is beyond cannot be written, as on a disk that is full.
+    pub largest_file: Option<u64>,
     /// Further broker properties.
     pub properties: Vec<(String, String)>,
 }
@@ -61,7 +63,7 @@ pub struct Options {
 impl Options {
     /// So many brokers, without sign-in.
     pub fn brokers(brokers: usize) -> Self {
-        Self { brokers, sign_in: false, proxy_port: None, properties: Vec::new() }
+        Self { brokers, sign_in: false, proxy_port: None, largest_file: None, properties: Vec::new() }
     }
 
     /// Adds the listeners with sign-in.
@@ -75,6 +77,13 @@ impl Options {
     #[must_use]
     pub fn advertised_at(mut self, proxy_port: u16) -> Self {
         self.proxy_port = Some(proxy_port);
+        self
+    }
+
+    /// Limits the files of its brokers until [`Cluster::make_room`].
+    #[must_use]
+    pub fn with_files_up_to(mut self, bytes: u64) -> Self {
+        self.largest_file = Some(bytes);
         self
     }
 
@@ -186,6 +195,16 @@ impl Cluster {
     pub fn start_again(&self, id: i32) {
         self.node(id).start();
         self.until_ready().unwrap_or_else(|log| panic!("{log}"));
+    }
+
+    /// Whether a node has ended by itself.
+    pub fn has_ended(&self, id: i32) -> bool {
+        self.node(id).has_ended()
+    }
+
+    /// From its next start on, a node's files may become as large as they like.
+    pub fn make_room(&self, id: i32) {
+        self.node(id).largest_file = None;
     }
 
     /// Holds a node where it is: its connections stay open and it says nothing.

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::support::guard::{Guarded, Signal};
@@ -42,6 +42,7 @@ pub(super) struct Node {
     ports: Ports,
     jvm_flags: Vec<String>,
     has_sign_in: bool,
+    pub(super) largest_file: Option<u64>,
     process: Option<Guarded>,
     is_frozen: bool,
 }
@@ -80,6 +81,7 @@ impl<'a> Layout<'a> {
             ports: self.ports[id - 1],
             jvm_flags: self.security.map(Security::jvm_flag).into_iter().collect(),
             has_sign_in: self.security.is_some(),
+            largest_file: self.options.largest_file,
             process: None,
             is_frozen: false,
         })
@@ -175,10 +177,12 @@ impl Node {
         command
             .args(&self.jvm_flags)
             .args(["-Dkafka.log.level=INFO", "kafka.Kafka"])
-            .arg(self.dir.join("server.properties"))
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().expect("a second handle"))
-            .stderr(log);
+            .arg(self.dir.join("server.properties"));
+        if let Some(bytes) = self.largest_file {
+            command = with_files_up_to(bytes, &command);
+        }
+        let (out, err) = (log.try_clone().expect("a second handle"), log);
+        command.stdin(Stdio::null()).stdout(out).stderr(err);
         self.process = Some(Guarded::spawn(&mut command));
     }
 
@@ -225,6 +229,15 @@ impl Node {
     fn log(&self) -> PathBuf {
         self.dir.join("node.log")
     }
+}
+
+/// The same command in a shell that limits its files. The shell counts in blocks of 512 bytes.
+fn with_files_up_to(bytes: u64, command: &Command) -> Command {
+    let mut limited = Command::new("sh");
+    limited.args(["-c", r#"ulimit -f "$1" && shift && exec "$@""#, "sh", &(bytes / 512).to_string()]);
+    limited.arg(command.get_program()).args(command.get_args());
+    limited.current_dir(command.get_current_dir().expect("where Kafka is"));
+    limited
 }
 
 /// The lock of something that only one process should do; the file goes with the process.
