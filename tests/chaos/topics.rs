@@ -25,7 +25,7 @@ fn transactions() {
     let producer = Producer::new(world.stage.cluster, &[("transactional.id", &id)]);
     let (mut number, mut aborted) = (0, 0);
     let until = length(Duration::from_secs(8));
-    while world.age() < until {
+    while world.age() < until || aborted < 100 {
         let is_aborted = world.random.random_bool(0.5);
         let device = if is_aborted { ABORTED } else { IN_TRANSACTIONS };
         let sent =
@@ -49,7 +49,6 @@ fn transactions() {
         }
         producer.commit();
     }
-    assert!(aborted > 100, "{aborted} events were given up");
     world.end();
 }
 
