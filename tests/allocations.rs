@@ -8,8 +8,14 @@ use steps::Steps;
 const EVENTS: usize = 10_000;
 
 /// So many times an event each step may allocate; twenty events to a request.
-const LIMITS: [(&str, f64); 5] =
-    [("copy", 0.01), ("decode", 3.01), ("group", 0.6), ("bodies", 0.2), ("ledger", 0.01)];
+const LIMITS: [(&str, f64); 6] = [
+    ("copy", 0.01),
+    ("decode", 3.01),
+    ("group", 0.6),
+    ("bodies", 0.2),
+    ("request_units", 0.01),
+    ("ledger", 0.01),
+];
 
 #[test]
 fn an_event_allocates_a_few_times_on_its_way() {
@@ -24,6 +30,7 @@ fn an_event_allocates_a_few_times_on_its_way() {
         per_event(&mut || drop(steps.decode(&records))),
         per_event(&mut || drop(Steps::group(&documents))),
         per_event(&mut || assert_eq!(Steps::bodies(&records, &documents, &mut lanes).1, 500)),
+        per_event(&mut || assert!(steps.request_units() > 0.0)),
         per_event(&mut || assert_eq!(steps.ledger().0, EVENTS as i64)),
     ];
     for ((step, limit), counted) in LIMITS.into_iter().zip(counted) {

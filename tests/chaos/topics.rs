@@ -194,10 +194,11 @@ fn offsets_forgotten() {
 }
 
 /// A bad disk under one partition: its owner holds just that one, in front of the damage, and goes on by itself when a
-/// sound replica has taken over.
+/// sound replica has taken over: it looks again every 30 s.
 #[test]
 fn damaged() {
-    let mut world = Plan::new("damaged").of_good_events().begin();
+    let plan = Plan::new("damaged").of_good_events();
+    let mut world = Plan { recovery: Duration::from_mins(1), ..plan }.begin();
     std::thread::sleep(Duration::from_secs(1));
     let topic = world.stage.topic.clone();
     let mut batch = None;

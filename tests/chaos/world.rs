@@ -300,7 +300,8 @@ impl World {
             self.is_calm();
         }
         let (calm, ends) = self.calm.take().expect("just set");
-        wait_until_committed(&self.stage, &self.processes, &ends, self.plan.recovery);
+        let left = self.plan.recovery.saturating_sub(calm.elapsed());
+        wait_until_committed(&self.stage, &self.processes, &ends, left);
         let recovery = calm.elapsed();
         // What has come since.
         let acknowledged = self.flow.finish();
