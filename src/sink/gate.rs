@@ -5,10 +5,11 @@
 //! Whether it is closed and what `/readyz` says about it change together: an answer that is long in
 //! coming must not leave a condition behind that nobody will clear.
 
+use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{Mutex, MutexGuard, watch};
+use tokio::sync::{Mutex, MutexGuard, Notify};
 
 use super::backoff::Backoff;
 use crate::observe::health::Health;
@@ -18,7 +19,10 @@ use crate::store::Obstacle;
 #[derive(Debug)]
 pub(super) struct Gate {
     health: Health,
-    closed: watch::Sender<Option<&'static str>>,
+    closed: std::sync::Mutex<Option<&'static str>>,
+    /// Wakes those who wait in the order in which they came. (A watch channel would wake them by chance, and
+    /// no run could be repeated.)
+    opened: Notify,
     probing: Mutex<Backoff>,
     was_opened: AtomicBool,
 }
@@ -33,17 +37,27 @@ pub(super) enum Turn<'a> {
 
 impl Gate {
     pub(super) fn new(backoff: Backoff, health: Health) -> Self {
-        let (closed, _) = watch::channel(None);
-        Self { health, closed, probing: Mutex::new(backoff), was_opened: AtomicBool::new(false) }
+        let (closed, opened) = (std::sync::Mutex::default(), Notify::new());
+        Self { health, closed, opened, probing: Mutex::new(backoff), was_opened: AtomicBool::new(false) }
     }
 
     /// Waits for a turn. Whoever waits goes on as soon as the gate is opened, by whomever.
     pub(super) async fn turn(&self) -> Turn<'_> {
-        let mut closed = self.closed.subscribe();
         tokio::select! {
             biased;
-            _ = closed.wait_for(Option::is_none) => Turn::Open,
+            () = self.until_open() => Turn::Open,
             turn = self.next_probe() => turn,
+        }
+    }
+
+    async fn until_open(&self) {
+        loop {
+            // Made before the look, so that an opening in between is heard.
+            let opened = self.opened.notified();
+            if !self.is_closed() {
+                return;
+            }
+            opened.await;
         }
     }
 
@@ -58,18 +72,15 @@ impl Gate {
 
     /// Nothing can be written.
     pub(super) fn close(&self, obstacle: Obstacle) {
-        self.closed.send_modify(|closed| self.set(closed, obstacle));
+        self.set(&mut self.lock(), obstacle);
     }
 
     /// Nothing could be written when it was tried. If something was written meanwhile, that is over.
     pub(super) fn keep_closed(&self, obstacle: Obstacle) {
-        self.closed.send_if_modified(|closed| {
-            let is_closed = closed.is_some();
-            if is_closed {
-                self.set(closed, obstacle);
-            }
-            is_closed
-        });
+        let mut closed = self.lock();
+        if closed.is_some() {
+            self.set(&mut closed, obstacle);
+        }
     }
 
     fn set(&self, closed: &mut Option<&'static str>, obstacle: Obstacle) {
@@ -83,17 +94,21 @@ impl Gate {
 
     /// Something was written.
     pub(super) fn open(&self) {
-        self.closed.send_if_modified(|closed| {
-            let Some(reason) = closed.take() else { return false };
+        let mut closed = self.lock();
+        if let Some(reason) = closed.take() {
             self.health.clear(reason, "");
             self.was_opened.store(true, Ordering::Relaxed);
-            true
-        });
+            self.opened.notify_waiters();
+        }
     }
 
     /// Whether nothing can be written at present, as far as known.
     pub(super) fn is_closed(&self) -> bool {
-        self.closed.borrow().is_some()
+        self.lock().is_some()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<&'static str>> {
+        self.closed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
