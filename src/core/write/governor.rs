@@ -12,6 +12,10 @@ const BURST: Duration = Duration::from_millis(200);
 /// How long anybody waits before the balance is looked at again: the limit may have been raised.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
+/// The shortest wait. What is missing may be so little that it would be no time at all, and asking again at
+/// once would give the same answer until the clock moves.
+const SHORTEST_WAIT: Duration = Duration::from_millis(1);
+
 /// A balance of request units.
 #[derive(Debug)]
 pub struct Governor {
@@ -47,7 +51,7 @@ impl Governor {
         match self.limit {
             Some(limit) if self.balance < 0.0 => {
                 let wait = Duration::try_from_secs_f64(-self.balance / limit).unwrap_or(LONGEST_WAIT);
-                Some(wait.min(LONGEST_WAIT))
+                Some(wait.clamp(SHORTEST_WAIT, LONGEST_WAIT))
             }
             _ => None,
         }
@@ -106,6 +110,15 @@ mod tests {
         assert!(governor.wait(now).is_some_and(|wait| wait <= LONGEST_WAIT));
         governor.set_limit(Some(1_000.0), now);
         assert_eq!(governor.wait(now), Some(Duration::from_millis(10)));
+    }
+
+    #[test]
+    fn whoever_has_to_wait_waits_until_the_clock_has_moved() {
+        let now = Instant::now();
+        let mut governor = Governor::new(now);
+        governor.set_limit(Some(100.0), now);
+        governor.charge(1e-12, now);
+        assert!(governor.wait(now) >= Some(SHORTEST_WAIT), "{:?}", governor.wait(now));
     }
 
     #[test]
