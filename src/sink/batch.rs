@@ -102,6 +102,7 @@ impl<S: Store, D: DeadLetters> Sink<S, D> {
         report: &(dyn Fn(Vec<Settlement>) + Sync),
         stop: &Stop,
     ) -> Option<BatchReport> {
+        let _entered = self.gate.enter();
         let begun = Instant::now();
         let waited = begun.saturating_duration_since(batch.opened_at);
         let decoded = DecodedBatch::of(&batch.records, &self.settings.rules, batch.charge.beside()).await;

@@ -3,7 +3,8 @@
 //! tries again, with growing pauses in between.
 //!
 //! Whether it is closed and what `/readyz` says about it change together: an answer that is long in
-//! coming must not leave a condition behind that nobody will clear.
+//! coming must not leave a condition behind that nobody will clear. Neither must a micro-batch that is
+//! abandoned: when the last one is gone nobody tries any more, and nothing is held.
 
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,12 +20,33 @@ use crate::store::Obstacle;
 #[derive(Debug)]
 pub(super) struct Gate {
     health: Health,
-    closed: std::sync::Mutex<Option<&'static str>>,
+    state: std::sync::Mutex<State>,
     /// Wakes those who wait in the order in which they came. (A watch channel would wake them by chance, and
     /// no run could be repeated.)
     opened: Notify,
     probing: Mutex<Backoff>,
     was_opened: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Why, if it is.
+    closed: Option<&'static str>,
+    /// Micro-batches that are being written.
+    batches: usize,
+}
+
+/// A micro-batch is being written, until this is dropped.
+pub(super) struct Entered<'a>(&'a Gate);
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.batches -= 1;
+        if state.batches == 0 {
+            self.0.open_locked(&mut state);
+        }
+    }
 }
 
 /// The right to send one request.
@@ -37,8 +59,14 @@ pub(super) enum Turn<'a> {
 
 impl Gate {
     pub(super) fn new(backoff: Backoff, health: Health) -> Self {
-        let (closed, opened) = (std::sync::Mutex::default(), Notify::new());
-        Self { health, closed, opened, probing: Mutex::new(backoff), was_opened: AtomicBool::new(false) }
+        let (state, opened) = (std::sync::Mutex::default(), Notify::new());
+        Self { health, state, opened, probing: Mutex::new(backoff), was_opened: AtomicBool::new(false) }
+    }
+
+    /// A micro-batch comes. Whatever closed the gate before the last one went away is found out anew.
+    pub(super) fn enter(&self) -> Entered<'_> {
+        self.lock().batches += 1;
+        Entered(self)
     }
 
     /// Waits for a turn. Whoever waits goes on as soon as the gate is opened, by whomever.
@@ -77,14 +105,14 @@ impl Gate {
 
     /// Nothing could be written when it was tried. If something was written meanwhile, that is over.
     pub(super) fn keep_closed(&self, obstacle: Obstacle) {
-        let mut closed = self.lock();
-        if closed.is_some() {
-            self.set(&mut closed, obstacle);
+        let mut state = self.lock();
+        if state.closed.is_some() {
+            self.set(&mut state, obstacle);
         }
     }
 
-    fn set(&self, closed: &mut Option<&'static str>, obstacle: Obstacle) {
-        if let Some(before) = closed.replace(obstacle.reason)
+    fn set(&self, state: &mut State, obstacle: Obstacle) {
+        if let Some(before) = state.closed.replace(obstacle.reason)
             && before != obstacle.reason
         {
             self.health.clear(before, "");
@@ -94,8 +122,11 @@ impl Gate {
 
     /// Something was written.
     pub(super) fn open(&self) {
-        let mut closed = self.lock();
-        if let Some(reason) = closed.take() {
+        self.open_locked(&mut self.lock());
+    }
+
+    fn open_locked(&self, state: &mut State) {
+        if let Some(reason) = state.closed.take() {
             self.health.clear(reason, "");
             self.was_opened.store(true, Ordering::Relaxed);
             self.opened.notify_waiters();
@@ -104,11 +135,11 @@ impl Gate {
 
     /// Whether nothing can be written at present, as far as known.
     pub(super) fn is_closed(&self) -> bool {
-        self.lock().is_some()
+        self.lock().closed.is_some()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<&'static str>> {
-        self.closed.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

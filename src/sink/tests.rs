@@ -378,6 +378,23 @@ async fn a_refused_sign_in_pauses_everything_dead_letters_nothing_and_goes_on_by
     assert!(bench.reasons().is_empty());
 }
 
+/// Nobody is left who would try again, and say that it is over.
+#[tokio::test(start_paused = true)]
+async fn what_closed_the_gate_holds_nothing_once_the_last_batch_is_abandoned() {
+    let bench = Bench::new(FakeStore::failing(|_, _, _| Some(answer(401))));
+    let batches = ["a", "b"].map(|device| {
+        let stop = Stop::default();
+        (bench.start(&[event(device, "1", 1.0)], stop.clone()), stop)
+    });
+    bench.wait_for("the condition", || bench.reasons() == ["sign_in"]).await;
+    for (writing, stop) in batches {
+        assert_eq!(bench.reasons(), ["sign_in"], "while somebody waits");
+        stop.abandon();
+        assert!(!writing.await.unwrap());
+    }
+    assert_eq!(bench.reasons(), [""; 0]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn when_the_reason_changes_the_one_before_is_over() {
     let codes = [401, 403, 404];
