@@ -439,6 +439,26 @@ async fn a_missing_container_is_looked_for_before_anything_is_asked_again() {
     assert!(bench.reasons().is_empty());
 }
 
+/// It was in order when it was looked at, and was made anew before the next write arrived.
+#[tokio::test(start_paused = true)]
+async fn a_container_that_is_made_anew_behind_a_look_at_it_makes_no_dead_letter() {
+    let mismatch = || Answer { status: Status::new(400, 1001), ..answer(400) };
+    let bench = Bench::new(FakeStore::failing(move |_, _, asked| match asked {
+        1 => Some(answer(401)),
+        2 => Some(mismatch()),
+        _ => None,
+    }));
+    bench.store.lock().takes = Duration::from_millis(100);
+    let writing = bench.start(&[event("a", "1", 1.0)], Stop::default());
+    bench.wait_for("the first look", || bench.store.lock().checks == 1).await;
+    bench.store.lock().container_problem = Some("it has other paths".into());
+    bench.wait_for("the condition", || bench.reasons() == ["container_missing"]).await;
+    bench.store.lock().container_problem = None;
+    assert!(writing.await.unwrap());
+    assert!(bench.letters.0.lock().unwrap().is_empty());
+    assert_eq!((bench.store.lock().documents.len(), bench.reasons().len()), (1, 0));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_stream_of_refusals_pauses_instead_of_filling_the_dead_letters() {
     let refusing = Arc::new(Mutex::new(true));

@@ -34,6 +34,11 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// Whether it says that the partition key is not the one at the container's paths.
+    pub fn is_mismatch(&self) -> bool {
+        self.status == PARTITION_KEY_MISMATCH || self.operations.contains(&PARTITION_KEY_MISMATCH)
+    }
+
     /// The same answer, when it is known that the container has the partition key paths that it
     /// should have: then a mismatch (400/1001) is the document's own, and refuses it.
     #[must_use]
