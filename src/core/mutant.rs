@@ -1,7 +1,7 @@
 //! Defects to choose from, so that the tests can be tested: each must be found.
 //!
 //! They exist in a build with the feature `mutants` alone, which no release has; in any other [`is`] is
-//! constantly false. A mutant is chosen for the process ([`choose`]), or for one thread ([`choose_here`]).
+//! constantly false. A mutant is chosen for the process (`choose`), or for one thread (`choose_here`).
 
 /// One promise broken on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -81,12 +81,11 @@ impl Group {
         has: Partitions,
         now: Instant,
     ) -> Option<MemberId> {
-        let id = match member {
-            Some(id) => self.members.contains_key(&id).then_some(id)?,
-            None => {
-                self.members_ever += 1;
-                MemberId(self.members_ever)
-            }
+        let id = if let Some(id) = member {
+            self.members.contains_key(&id).then_some(id)?
+        } else {
+            self.members_ever += 1;
+            MemberId(self.members_ever)
         };
         let joined = Member { heard_at: now, has_joined: true, holds: has, assigned: Partitions::new() };
         self.members.insert(id, joined);

@@ -54,7 +54,7 @@ impl DeadLetters for Producer {
         });
         // Its task ends before it acknowledges only if the process does.
         if acknowledged.await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

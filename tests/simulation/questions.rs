@@ -136,7 +136,9 @@ impl Questions {
                 }
                 TopicStart::Wait => {}
                 TopicStart::Fail => {
-                    wanted.iter().for_each(|(name, epoch)| self.found(name, *epoch, refused_start()));
+                    for (name, epoch) in &wanted {
+                        self.found(name, *epoch, refused_start());
+                    }
                 }
             }
         }
@@ -254,7 +256,9 @@ impl Questions {
             }
         }
         let given_back = self.lock().given_back.clone();
-        given_back.iter().for_each(|name| leave_out(name, CommitOutcome::TryAgain));
+        for name in &given_back {
+            leave_out(name, CommitOutcome::TryAgain);
+        }
         if !offsets.is_empty() {
             let outcome = self.client.commit(offsets.clone()).await;
             for (name, at) in offsets {

@@ -274,11 +274,15 @@ impl Worker {
             Effect::Probe(stretches) => self.ask(|open| open.probe(stretches)),
             Effect::Accept => self.tell(Client::accept),
             Effect::Assign(partitions) => {
-                partitions.iter().for_each(|(name, at)| self.goes_on(name, *at));
+                for (name, at) in &partitions {
+                    self.goes_on(name, *at);
+                }
                 self.tell(|client| client.assign(partitions));
             }
             Effect::Unassign(partitions) => {
-                partitions.iter().for_each(|name| self.hand.lets_go(name));
+                for name in &partitions {
+                    self.hand.lets_go(name);
+                }
                 self.ask(|open| open.given_back.extend_from_slice(&partitions));
                 self.tell(|client| client.unassign(&partitions));
             }
@@ -292,8 +296,8 @@ impl Worker {
             Effect::Held(name, hold) => {
                 let world = &self.shared.world;
                 world.trace.note(|| format!("{} holds {name}: {hold}", self.inbox));
-                let held = (self.member(), hold);
-                world.lock().holds.insert((self.shared.number, self.number, name), held);
+                let whose = (self.member(), hold);
+                world.lock().holds.insert((self.shared.number, self.number, name), whose);
             }
             Effect::Released(name) => {
                 self.shared.world.lock().holds.remove(&(self.shared.number, self.number, name));

@@ -214,7 +214,9 @@ impl World {
             let due = state.holds.iter().filter(|((.., name), (member, hold))| is_due(name, member, hold));
             let due: BTreeSet<_> = due.map(|((.., name), _)| name.clone()).collect();
             drop(state);
-            due.iter().for_each(|name| self.set_offset(name));
+            for name in &due {
+                self.set_offset(name);
+            }
         }
     }
 }
