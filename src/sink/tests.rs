@@ -370,7 +370,8 @@ async fn a_refused_sign_in_pauses_everything_dead_letters_nothing_and_goes_on_by
     bench.wait_for("the condition", || bench.reasons() == ["sign_in"]).await;
     tokio::time::sleep(Duration::from_mins(5)).await;
     let asked = bench.store.lock().requests.len();
-    assert!(asked < 64 + 30, "while nothing can be written one lane at a time asks, not {asked}");
+    // Pauses of four to eight seconds.
+    assert!(asked < 64 + 80, "while nothing can be written one lane at a time asks, not {asked}");
     *refusing.lock().unwrap() = false;
     assert!(writing.await.unwrap());
     assert_eq!(bench.settled().values().filter(|outcome| **outcome == Settled::Stored).count(), 200);
