@@ -52,7 +52,7 @@ trap 'rm -rf "$scratch"' EXIT
 tests() { TMPDIR=$scratch cargo test --locked --no-fail-fast; }
 
 # The tests are tested: with each of the defects that src/core/mutant.rs has to offer in the service, they fail.
-mutants() { TMPDIR=$scratch cargo test --locked --no-fail-fast --features mutants --test chaos -- mutants; }
+mutants() { TMPDIR=$scratch cargo test --locked --no-fail-fast --features mutants --test chaos --test simulation -- mutants; }
 
 # The core alone, compiled as a release is; valgrind counts what an event takes (docs/adr/0020).
 instructions() { cargo run --locked --release --quiet --package streamproc-instructions; }
