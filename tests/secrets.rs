@@ -44,6 +44,7 @@ async fn no_rendering_of_any_sign_in_shows_a_secret() {
     let password = file("password", PASSWORD);
     let key = file("key", PRIVATE_KEY);
     let account_key = file("account-key", ACCOUNT_KEY);
+    let federated = file("federated", TOKEN);
     let user = format!("username = \"u\"\npassword_file = \"{password}\"");
     let kafka = [
         "method = \"none\"".to_owned(),
@@ -56,6 +57,8 @@ async fn no_rendering_of_any_sign_in_shows_a_secret() {
         format!("method = \"key\"\nkey_file = \"{account_key}\""),
         "method = \"key\"".to_owned(),
         "method = \"managed_identity\"".to_owned(),
+        "method = \"developer\"".to_owned(),
+        "method = \"workload_identity\"\nclient_id = \"c\"\ntenant_id = \"t\"".to_owned(),
     ];
     for (kafka_auth, cosmos_auth) in kafka.iter().flat_map(|k| cosmos.iter().map(move |c| (k, c))) {
         let what = format!("{kafka_auth}\n{cosmos_auth}\n");
@@ -66,7 +69,11 @@ async fn no_rendering_of_any_sign_in_shows_a_secret() {
         );
         let path = directory.path().join("streamproc.toml");
         std::fs::write(&path, &toml).unwrap();
-        let environment = [("STREAMPROC_COSMOS_KEY", ACCOUNT_KEY), ("AZURE_COSMOS_KEY", ACCOUNT_KEY)];
+        let environment = [
+            ("STREAMPROC_COSMOS_KEY", ACCOUNT_KEY),
+            ("AZURE_COSMOS_KEY", ACCOUNT_KEY),
+            ("AZURE_FEDERATED_TOKEN_FILE", &federated),
+        ];
         let owned = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
 
         let loaded = load(Some(&path), owned.clone().into_iter()).unwrap_or_else(|errors| panic!("{errors}"));
@@ -168,6 +175,86 @@ fn config_says(output: &str, environment: &[(&str, &str)]) -> (bool, String) {
         .output()
         .unwrap();
     (ran.status.success(), String::from_utf8_lossy(&[ran.stdout, ran.stderr].concat()).into_owned())
+}
+
+/// What somebody has put into a file, or into the variable, is wrong, and still nobody else's business.
+#[test]
+fn what_a_file_or_a_variable_of_secrets_holds_by_mistake_is_not_repeated() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: &[u8]| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    };
+    let binary = |secret: &str| [b"\xff\xfe", secret.as_bytes()].concat();
+    let mut kafka = streamproc::config::Kafka::new("127.0.0.1:1", ["t"]);
+    kafka.auth.tls = false;
+    kafka.auth.method = streamproc::config::KafkaAuthMethod::Plain;
+    kafka.auth.username = "user".into();
+    for content in [binary(PASSWORD), format!("{PASSWORD}\0").into_bytes()] {
+        kafka.auth.password_file = Some(file("password", &content));
+        let error = consumer(&kafka, "t").unwrap_err();
+        assert_clean("the error about a password", &format!("{error} {error:?}"));
+    }
+
+    kafka.auth.method = streamproc::config::KafkaAuthMethod::Mtls;
+    let pem =
+        |what: &str| ["-----BEGIN ", what, "-----\n", PRIVATE_KEY, "\n-----END ", what, "-----\n"].concat();
+    for content in
+        [PRIVATE_KEY.into(), pem("PRIVATE KEY").into_bytes(), binary(PRIVATE_KEY), pem("CERTIFICATE").into()]
+    {
+        let path = file("key", &content);
+        kafka.auth.certificate_file = Some(path.clone());
+        kafka.auth.key_file = Some(path);
+        let made: Result<BaseConsumer, _> = consumer(&kafka, "t").unwrap().create();
+        let error = made.map(drop).unwrap_err();
+        assert_clean("the error about a certificate", &format!("{error} {error:?}"));
+    }
+
+    let connection_string = format!("AccountEndpoint=https://a/;AccountKey={ACCOUNT_KEY};");
+    for content in [connection_string.as_bytes(), &binary(ACCOUNT_KEY)] {
+        let mut cosmos = streamproc::config::Cosmos::new("https://a/", ["r"], "d", "c");
+        cosmos.auth.method = streamproc::config::CosmosAuthMethod::Key;
+        cosmos.auth.key_file = Some(file("account-key", content));
+        let error = CosmosSignIn::new(&cosmos, &|_| None).unwrap_err();
+        assert_clean("the error about an account key", &format!("{error} {error:?}"));
+    }
+    let (ended, said) = run_with(&[("STREAMPROC_COSMOS_KEY", &connection_string)]);
+    assert_eq!(ended, Some(2), "{said}");
+    assert!(said.contains("STREAMPROC_COSMOS_KEY is not base64"), "{said}");
+    assert_clean("the service", &said);
+}
+
+#[test]
+fn a_secret_in_a_variable_that_does_not_exist_is_not_repeated() {
+    for variable in [
+        "STREAMPROC__COSMOS__AUTH__KEY",
+        "STREAMPROC__COSMOS__KEY",
+        "STREAMPROC__KAFKA__AUTH__PASSWORD",
+        "STREAMPROC__KAFKA__PROPERTIES__SASL_PASSWORD",
+        "STREAMPROC__KAFKA__PROPERTIES__SASL_OAUTHBEARER_CLIENT_SECRET",
+        "STREAMPROC__KAFKA__PROPERTIES__SSL_KEY_PEM",
+        "STREAMPROC__KAFKA__AUTH__METHOD",
+        "STREAMPROC__KAFKA__WORKERS",
+    ] {
+        let (ended, said) = run_with(&[(variable, ACCOUNT_KEY)]);
+        assert_eq!(ended, Some(2), "{variable}: {said}");
+        assert!(said.contains(variable), "{said}");
+        assert_clean(variable, &said);
+    }
+}
+
+/// How the service ends under the sandbox's configuration and these variables, and what it says.
+fn run_with(environment: &[(&str, &str)]) -> (Option<i32>, String) {
+    let ran = Command::new(env!("CARGO_BIN_EXE_streamproc"))
+        .args(["run", "--config"])
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/config/local.toml"))
+        .env_clear()
+        .env("STREAMPROC__ADMIN__LISTEN", "127.0.0.1:0")
+        .envs(environment.iter().copied())
+        .output()
+        .unwrap();
+    (ran.status.code(), String::from_utf8_lossy(&[ran.stdout, ran.stderr].concat()).into_owned())
 }
 
 #[test]

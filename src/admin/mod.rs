@@ -1,5 +1,9 @@
 //! The admin port: `/metrics`, `/livez`, `/readyz`, `/progress`. It only tells; no request changes
-//! anything.
+//! anything, and none takes more than its limits ([`server`]).
+
+mod server;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,7 +15,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::json;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::observe::health::Health;
@@ -59,17 +62,16 @@ impl Admin {
     /// When the address cannot be listened on: it is in use, or not ours.
     pub async fn listen(address: &str, sources: Sources) -> Result<Self, ListenError> {
         let failed = |source| ListenError { address: address.to_owned(), source };
-        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let first = tokio::net::lookup_host(address).await.map_err(failed)?.next();
+        let first = first.ok_or_else(|| failed(std::io::ErrorKind::AddrNotAvailable.into()))?;
+        let listener = server::listen(first).map_err(failed)?;
         let local = listener.local_addr().map_err(failed)?;
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let task = tokio::spawn(async move {
-            let serving = axum::serve(listener, router(sources));
             // A connection that stays open must not keep the process: what is being answered is let go.
             tokio::select! {
-                served = serving.into_future() => if let Err(error) = served {
-                    tracing::error!(%error, "the admin port has stopped answering");
-                },
+                () = server::serve(listener, router(sources)) => {}
                 () = stopped.cancelled() => {}
             }
         });

@@ -10,8 +10,9 @@ use anyhow::{Context, Result, anyhow, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio_util::sync::CancellationToken;
 
-use super::{FAILED, connect, logging, say, shown, signals, store_error, verify};
+use super::{FAILED, connect, logging, say, signals, store_error, verify};
 use crate::config::{self, Config, CosmosAuthMethod, LogFormat, Span};
+use crate::core::shown;
 use crate::kafka;
 use crate::observe::health::Condition;
 use crate::observe::metrics::Totals;

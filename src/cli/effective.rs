@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::config::reference::{PROPERTIES, reference};
 use crate::config::{Loaded, environment, secret};
+use crate::core::shown;
 use crate::kafka;
 
 /// As a configuration file, which gives the same configuration when it is loaded.
@@ -98,14 +99,14 @@ fn is_hidden(name: &str, value: &str) -> bool {
 }
 
 fn consumer(loaded: &Loaded) -> anyhow::Result<BTreeMap<String, String>> {
-    Ok(shown(&kafka::consumer(&loaded.config.kafka, "consumer")?))
+    Ok(visible(&kafka::consumer(&loaded.config.kafka, "consumer")?))
 }
 
 fn producer(loaded: &Loaded) -> anyhow::Result<BTreeMap<String, String>> {
-    Ok(shown(&kafka::producer(&loaded.config.kafka, "dead-letters")?))
+    Ok(visible(&kafka::producer(&loaded.config.kafka, "dead-letters")?))
 }
 
-fn shown(config: &ClientConfig) -> BTreeMap<String, String> {
+fn visible(config: &ClientConfig) -> BTreeMap<String, String> {
     config
         .config_map()
         .into_iter()
@@ -121,7 +122,8 @@ fn comment(out: &mut String, title: &str, values: &BTreeMap<String, String>) -> 
     }
     writeln!(out, "\n# {title}:")?;
     for (name, value) in values {
-        writeln!(out, "#   {name} = {value}")?;
+        // On its line, whatever it holds: what follows would count as configuration.
+        writeln!(out, "#   {name} = {}", shown::text(value))?;
     }
     Ok(())
 }

@@ -14,7 +14,6 @@ mod query;
 mod run;
 #[cfg(feature = "sandbox")]
 mod sandbox;
-mod shown;
 mod signals;
 mod simulate;
 mod store_error;
@@ -28,6 +27,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Parser, Subcommand};
 
 use crate::config::{Broken, Config, Loaded, check, environment, load_and_check};
+use crate::core::shown;
 use crate::core::transform::Rules;
 
 /// It ran, and the answer is no, or it failed.
@@ -152,7 +152,10 @@ fn load_config(cli: &Cli) -> Result<Loaded, ExitCode> {
         broken.map(|error| Broken { key: error.key, reason: error.reason }).into_iter().collect()
     };
     load_and_check(cli.config.as_deref(), variables(), rules_of_events).map_err(|errors| {
-        remark(&format!("error: {}", errors.to_string().trim_end()));
+        // A key may be named after anything, and is named in the error.
+        let told = errors.to_string();
+        let lines: Vec<_> = told.trim_end().lines().map(shown::text).collect();
+        remark(&format!("error: {}", lines.join("\n")));
         ExitCode::from(USAGE)
     })
 }
@@ -204,6 +207,7 @@ fn block_on(command: impl Future<Output = ExitCode>) -> ExitCode {
 fn fail(status: u8, error: &anyhow::Error) -> ExitCode {
     // Kafka's client breaks its lines.
     let lines = format!("{error:#}");
-    remark(&format!("error: {}", lines.lines().map(str::trim).collect::<Vec<_>>().join(" ")));
+    let line = lines.lines().map(str::trim).collect::<Vec<_>>().join(" ");
+    remark(&format!("error: {}", shown::text(&line)));
     ExitCode::from(status)
 }

@@ -10,8 +10,9 @@ use comfy_table::{ContentArrangement, Table, presets};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
-use super::{FAILED, USAGE, connect, shown, store_error};
+use super::{FAILED, USAGE, connect, store_error};
 use crate::config::Config;
+use crate::core::shown;
 use crate::query::{self, Outcome, QueryError, Request};
 
 const EXAMPLES: &str = "\

@@ -11,8 +11,9 @@ use clap::ValueEnum;
 use comfy_table::{Attribute, Cell, CellAlignment, Color, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{FAILED, connect, shown, store_error};
+use super::{FAILED, connect, store_error};
 use crate::config::Config;
+use crate::core::shown;
 use crate::verifier::{self, Bound, Expectations, Found, Name, Report, Selection, SequenceRange, Window};
 
 const EXAMPLES: &str = "\

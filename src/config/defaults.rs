@@ -5,7 +5,7 @@ use super::{ByteSize, Span};
 pub(super) fn name() -> String {
     "streamproc".into()
 }
-pub(super) fn config_version() -> u32 {
+pub(super) fn config_version() -> u64 {
     1
 }
 pub(super) fn group_id() -> String {

@@ -44,7 +44,7 @@ pub struct Config {
     pub name: String,
     /// The version of this file's form. There is only version 1.
     #[serde(default = "defaults::config_version")]
-    pub config_version: u32,
+    pub config_version: u64,
     /// Where the events come from.
     pub kafka: Kafka,
     /// When a micro-batch is cut, and how much may be held in memory.

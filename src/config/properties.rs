@@ -64,7 +64,7 @@ fn heartbeat(config: &Config, layers: &Layers) -> Option<ConfigError> {
     const NAME: &str = "heartbeat.interval.ms";
     let heartbeat: u128 = config.kafka.properties.get(NAME)?.parse().ok()?;
     let session = config.kafka.session_timeout.0.as_millis();
-    (heartbeat * 3 > session).then(|| {
+    (heartbeat > session / 3).then(|| {
         layers.error(
             Problem::Contradiction,
             &path(NAME),

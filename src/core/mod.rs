@@ -13,6 +13,7 @@ pub mod mutant;
 pub mod reason;
 pub mod records;
 pub mod settled;
+pub mod shown;
 pub mod start;
 pub mod transform;
 pub mod worker;

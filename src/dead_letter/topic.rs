@@ -121,6 +121,14 @@ async fn describe(settings: &Settings) -> Result<(Option<usize>, Option<i64>), S
     let resource = ResourceSpecifier::Topic(&settings.topic);
     let answers = admin.describe_configs([&resource], &options).await.map_err(|error| error.to_string())?;
     let config = answers.into_iter().next().ok_or("no answer")?.map_err(|code| code.to_string())?;
+    if config.entries.is_empty() {
+        // rdkafka (0.39) makes an answer without settings of the refusal.
+        return Err(format!(
+            "give this user the right (ACL) DESCRIBE_CONFIGS on the topic {}, and it is proved at the start that it \
+             may be written to",
+            settings.topic
+        ));
+    }
     let value = |name: &str| {
         let entry = config.entries.iter().find(|entry| entry.name == name)?;
         entry.value.clone()

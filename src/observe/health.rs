@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 
 use super::metrics::Metrics;
+use crate::core::shown;
 
 /// The conditions of the process.
 #[derive(Clone, Debug)]
@@ -38,7 +39,7 @@ pub struct Condition {
     /// Where: a partition, a worker, or empty for the whole process.
     #[serde(rename = "where")]
     pub place: String,
-    /// For people: what was seen and what to do.
+    /// For people, on one line: what was seen and what to do.
     pub detail: String,
     /// Since when, RFC 3339.
     #[serde(serialize_with = "as_rfc3339")]
@@ -58,9 +59,10 @@ impl Health {
         Self(Arc::new(Inner { conditions: Mutex::default(), metrics }))
     }
 
-    /// Something holds the stream at a place. Raised again, it keeps its time and takes the new detail.
+    /// Something holds the stream at a place. Raised again, it keeps its time and takes the new detail, in
+    /// which Kafka and Cosmos DB are quoted: what they say is shown and does nothing else.
     pub fn raise(&self, reason: &'static str, place: impl Into<String>, detail: impl Into<String>) {
-        let (place, detail) = (place.into(), detail.into());
+        let (place, detail) = (place.into(), shown::text(&detail.into()).into_owned());
         let mut conditions = self.lock();
         let now = SystemTime::now();
         if let Some(raised) = conditions.get_mut(&(reason, place.clone())) {
@@ -130,6 +132,18 @@ mod tests {
         health.clear("sign_in", "");
         assert_eq!(health.conditions(), []);
         assert_eq!(metrics.paused.with_label_values(&["sign_in"]).get(), 0);
+    }
+
+    #[test]
+    fn what_a_stranger_has_said_stays_on_its_line_and_moves_no_terminal() {
+        let health = Health::new(Metrics::new().unwrap());
+        health.raise(
+            "kafka_sign_in",
+            "worker-0",
+            "refused\nERROR made up \u{1b}[2J\u{9b}31m \u{202e}dne eht",
+        );
+        let detail = &health.conditions()[0].detail;
+        assert_eq!(detail, r"refused\nERROR made up \u{1b}[2J\u{9b}31m \u{202e}dne eht");
     }
 
     #[test]

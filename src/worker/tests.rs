@@ -3,6 +3,7 @@
 
 pub(super) mod bench;
 mod commits;
+mod silence;
 mod whole;
 
 use std::collections::BTreeSet;

@@ -7,6 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use streamproc::observe::health::Health;
+use streamproc::observe::metrics::Metrics;
+
 use crate::page::{Page, root};
 
 /// Enums whose words are reasons, and where they are.
@@ -156,6 +159,28 @@ fn every_reason_has_a_section_and_every_section_a_reason() {
     let unknown: Vec<_> = described.difference(&reasons).collect();
     assert!(missing.is_empty(), "docs/operations.md has no section for {missing:?}");
     assert!(unknown.is_empty(), "docs/operations.md has sections for what is never raised: {unknown:?}");
+}
+
+#[test]
+fn every_reason_that_readyz_can_show_is_counted_by_the_metric_that_the_pages_name() {
+    let metrics = Metrics::new().unwrap();
+    let health = Health::new(metrics.clone());
+    for reason in reasons_in_code() {
+        let reason: &'static str = reason.leak();
+        let sample = |value: u8| format!("streamproc_paused{{reason=\"{reason}\"}} {value}");
+        let shows = |value| metrics.render().unwrap().lines().any(|line| line == sample(value));
+        health.raise(reason, "somewhere", "");
+        assert!(
+            health.conditions().iter().any(|condition| condition.reason == reason) && shows(1),
+            "{reason}"
+        );
+        health.clear(reason, "somewhere");
+        assert!(health.conditions().is_empty() && shows(0), "{reason}");
+    }
+    let metrics = Page::read("docs/metrics.md").text;
+    let row = metrics.lines().find(|line| line.starts_with("| `streamproc_paused` |")).expect("the metric");
+    assert!(row.contains("operations.md#what-readyz-says"), "{row}");
+    assert!(metrics.contains("- `sum by (reason) (streamproc_paused) > 0`"), "an alert for all of them");
 }
 
 #[test]

@@ -4,6 +4,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use tempfile::TempDir;
 
 use crate::stage::held::{self, TOLD};
@@ -13,62 +15,65 @@ use crate::support::kafka::{AUDIENCE, Listener, Received, Record, Security, shar
 use crate::support::service::{Service, Setup};
 use crate::support::tokens::Endpoint;
 
+/// What a pod shows to Entra.
+const FEDERATED: &str = "a service account's token";
+
 /// A way of signing in: the listener, the lines of `[kafka.auth]`, variables of the environment.
-struct Way {
-    listener: Listener,
-    lines: Vec<String>,
-    variables: Vec<(&'static str, String)>,
+pub(super) struct Way {
+    pub(super) listener: Listener,
+    pub(super) lines: Vec<String>,
+    pub(super) variables: Vec<(&'static str, String)>,
 }
 
 /// The files of a sign-in.
-struct Files {
+pub(super) struct Files {
     dir: TempDir,
 }
 
 impl Files {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { dir: guard::temp_dir("sign-in") }
     }
 
-    fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+    pub(super) fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.dir.path().join(name);
         fs::write(&path, content).unwrap();
         path
     }
 }
 
-fn line(key: &str, value: impl AsRef<Path>) -> String {
+pub(super) fn line(key: &str, value: impl AsRef<Path>) -> String {
     format!("{key} = {:?}", value.as_ref().display().to_string())
 }
 
 impl Way {
-    fn new(listener: Listener, method: &str) -> Self {
+    pub(super) fn new(listener: Listener, method: &str) -> Self {
         Self { listener, lines: vec![format!("method = {method:?}")], variables: Vec::new() }
     }
 
-    fn with(mut self, line: String) -> Self {
+    pub(super) fn with(mut self, line: String) -> Self {
         self.lines.push(line);
         self
     }
 
-    fn with_user(self, security: &Security, password: &Path) -> Self {
+    pub(super) fn with_user(self, security: &Security, password: &Path) -> Self {
         self.with(line("username", &security.username)).with(line("password_file", password))
     }
 
     /// By name and password, without TLS.
-    fn scram(security: &Security, password: &Path) -> Self {
+    pub(super) fn scram(security: &Security, password: &Path) -> Self {
         Self::new(Listener::Sasl, "scram").with_user(security, password).with("tls = false".into())
     }
 
-    fn scram_over_tls(security: &Security, password: &Path, ca: &Path) -> Self {
+    pub(super) fn scram_over_tls(security: &Security, password: &Path, ca: &Path) -> Self {
         Self::new(Listener::SaslTls, "scram").with_user(security, password).with(line("ca_file", ca))
     }
 
-    fn start(self, stage: &Stage) -> Service {
+    pub(super) fn start(self, stage: &Stage) -> Service {
         self.start_at(stage, &stage.cluster.bootstrap_of(self.listener))
     }
 
-    fn start_at(&self, stage: &Stage, brokers: &str) -> Service {
+    pub(super) fn start_at(&self, stage: &Stage, brokers: &str) -> Service {
         let servers = format!("bootstrap_servers = {brokers:?}");
         let mut overrides = vec![("kafka", servers.as_str()), ("kafka", "workers = 1")];
         overrides.extend(self.lines.iter().map(|line| ("kafka.auth", line.as_str())));
@@ -99,8 +104,12 @@ fn end(service: &Service) {
     assert!(status.success(), "{status}:\n{}", service.tail());
 }
 
-fn identity(files: &Files, security: &Security, endpoint: &Endpoint) -> Vec<(&'static str, String)> {
-    let federated = files.write("federated", "a service account's token");
+pub(super) fn identity(
+    files: &Files,
+    security: &Security,
+    endpoint: &Endpoint,
+) -> Vec<(&'static str, String)> {
+    let federated = files.write("federated", FEDERATED);
     vec![
         ("AZURE_AUTHORITY_HOST", endpoint.authority_host()),
         ("AZURE_TENANT_ID", "tenant".into()),
@@ -256,4 +265,87 @@ fn a_user_that_is_unknown_and_a_broker_of_another_name_are_named() {
         end(service);
     }
     assert!(stage.letters().is_empty());
+}
+
+/// The lines of a private key that are nothing but key.
+fn lines_of_key(file: &Path) -> Vec<String> {
+    let text = fs::read_to_string(file).unwrap();
+    text.lines().filter(|line| !line.starts_with("-----")).map(str::to_owned).collect()
+}
+
+/// With everything that our own program, librdkafka and the libraries for HTTP and TLS have to say.
+#[test]
+fn the_log_of_everything_shows_no_secret_under_any_way_of_signing_in() {
+    let security = shared().security();
+    let files = Files::new();
+    let (password, ca) = (files.write("password", &security.password), &security.authority.ca_file);
+    let wrong = files.write("wrong-password", "not the password, and no less secret");
+    let account_key = BASE64_STANDARD.encode("the key of the account, which nobody is to see");
+    let key_file = files.write("account-key", &account_key);
+    let endpoint = Endpoint::start(&security.issuer, &security.authority);
+    let key = vec![("STREAMPROC_COSMOS_KEY", account_key.clone())];
+    let in_a_file = vec![("STREAMPROC__COSMOS__AUTH__KEY_FILE", key_file.display().to_string())];
+    let mut by_token = identity(&files, security, &endpoint);
+    by_token.push(("STREAMPROC__COSMOS__AUTH__METHOD", "workload_identity".into()));
+    let mtls = Way::new(Listener::Mtls, "mtls")
+        .with(line("ca_file", ca))
+        .with(line("certificate_file", &security.client.certificate))
+        .with(line("key_file", &security.client.key));
+    let token = Way::new(Listener::SaslTls, "workload_identity")
+        .with(line("ca_file", ca))
+        .with(line("scope", format!("{AUDIENCE}/.default")));
+    let ways = [
+        (Way::scram(security, &password), &key),
+        (
+            Way::new(Listener::SaslTls, "plain").with_user(security, &password).with(line("ca_file", ca)),
+            &in_a_file,
+        ),
+        (mtls, &by_token),
+        (token, &by_token),
+        (Way::scram(security, &wrong), &key),
+    ];
+    let running: Vec<_> = ways
+        .into_iter()
+        .map(|(mut way, variables)| {
+            way.variables = variables.clone();
+            way.variables.push(("RUST_LOG", "trace".into()));
+            way.variables.push(("STREAMPROC__KAFKA__PROPERTIES__DEBUG", "all".into()));
+            let stage = Stage::new(Layout { partitions: 1, ..Layout::default() });
+            stage.cosmos().rotate_key(&account_key);
+            stage.cosmos().take_tokens(true);
+            send(&stage);
+            (way.start(&stage), stage)
+        })
+        .collect();
+    let (refused, let_in) = running.split_last().unwrap();
+    for (service, stage) in let_in {
+        expect_all(stage, service);
+    }
+    held::wait_for(&refused.0, "kafka_sign_in", &["invalid credentials"], TOLD);
+    // Cosmos DB refuses what it has just taken.
+    for (service, stage) in let_in {
+        stage.cosmos().rotate_key(&BASE64_STANDARD.encode("another"));
+        stage.cosmos().take_tokens(false);
+        send(stage);
+        held::wait_for(service, "sign_in", &["401"], TOLD);
+    }
+    let mut secrets = lines_of_key(&security.client.key);
+    secrets.extend(endpoint.given());
+    secrets.extend([
+        security.password.clone(),
+        account_key,
+        FEDERATED.into(),
+        fs::read_to_string(&wrong).unwrap(),
+    ]);
+    assert!(secrets.len() > 6 && secrets.iter().all(|secret| secret.len() > 20), "{secrets:?}");
+    for (service, _) in &running {
+        let pages =
+            ["/readyz", "/metrics", "/progress", "/livez"].map(|path| service.get(path).unwrap().body);
+        let log = service.stderr();
+        assert!(log.iter().any(|line| line.contains("TRACE")), "{}", service.tail());
+        for line in log.iter().chain(&pages) {
+            let shown = secrets.iter().find(|secret| line.contains(secret.as_str()));
+            assert_eq!(shown, None, "in {line}");
+        }
+    }
 }

@@ -91,25 +91,38 @@ fn a_service_without_a_token_ends_when_it_is_told_to() {
 #[test]
 fn the_stream_outlives_its_tokens_and_an_endpoint_that_hangs_for_a_while() {
     let (stage, endpoint) = stage();
-    let lifetime = Duration::from_secs(12);
+    let lifetime = Duration::from_secs(8);
     endpoint.set_lifetime(lifetime);
     let service = start(&stage, &endpoint);
     one_more(&stage, &service, 0);
     held::wait_until_ready(&service, TOLD);
-    let asked = endpoint.requests();
-    wait::until(SOON, "the next token", || (endpoint.requests() > asked).then_some(()));
+    // Each is replaced before it expires: neither the stream nor the brokers see an old one.
+    let (before, begun) = (endpoint.given().len(), Instant::now());
+    let mut number = 0;
+    while endpoint.given().len() < before + 2 {
+        assert!(
+            begun.elapsed() < lifetime * 2,
+            "{} tokens in {:?}",
+            endpoint.given().len() - before,
+            begun.elapsed()
+        );
+        number += 1;
+        one_more(&stage, &service, number);
+        assert_eq!(held::conditions(&service).unwrap(), [], "a refresh is no interruption");
+    }
+    let failures = service.metric("streamproc_auth_failures_total", &[r#"target="kafka""#]);
+    assert_eq!(failures, Some(0.0));
 
     // Now there is a fresh one, and no other will come before it has expired.
     endpoint.set(Mode::Hang(FOR_EVER));
-    let begun = Instant::now();
-    let mut number = 0;
+    let (begun, refreshed) = (Instant::now(), number);
     while begun.elapsed() + Duration::from_secs(3) < lifetime {
         number += 1;
         one_more(&stage, &service, number);
         assert_eq!(held::conditions(&service).unwrap(), [], "the old token still holds");
         std::thread::sleep(Duration::from_millis(500));
     }
-    assert!(number > 5, "{number} events");
+    assert!(number > refreshed + 2, "{number} events");
 
     // The brokers do not let a sign-in outlast its token.
     held::wait_for(&service, "kafka_sign_in", &["the token has expired"], lifetime);

@@ -6,16 +6,20 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod admin_port;
 mod bad_events;
 mod corrupt;
 mod cosmos_sign_in;
+mod cosmos_tls;
 mod gaps;
 mod guarded;
 mod harness_smoke;
+mod hostile_text;
 mod isolation;
 mod kafka_rights;
 mod kafka_sign_in;
 mod kafka_smoke;
+mod kafka_tls;
 mod kafka_tokens;
 mod kills;
 mod main_job;

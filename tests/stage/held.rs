@@ -57,12 +57,17 @@ pub fn wait_for(service: &Service, reason: &str, words: &[&str], limit: Duration
             .find(|one| one.reason == reason && words.iter().all(|word| one.detail.contains(word)));
         found.cloned().ok_or_else(|| format!("{seen:#?}\n{}", service.tail()))
     });
+    // A restart would not help.
+    let alive = service.get("/livez").unwrap_or_else(|error| panic!("{error}, while {found:?}"));
+    assert_eq!(alive.status, 200, "{}, while {found:?}", alive.body);
     let since = humantime::parse_rfc3339(&found.since).unwrap_or_else(|error| panic!("{found:?}: {error}"));
     assert!(since <= std::time::SystemTime::now(), "{found:?}");
     let label = format!("reason=\"{reason}\"");
     let held = service.metric("streamproc_paused", &[&label]);
     assert!(held.is_some_and(|places| places >= 1.0), "paused{{{label}}} is {held:?}, although {found:?}");
-    let logged = |line: &String| line.contains("held") && line.contains(&format!("reason=\"{reason}\""));
+    // As text or as JSON.
+    let marks = [format!("reason=\"{reason}\""), format!("\"reason\":\"{reason}\"")];
+    let logged = |line: &String| line.contains("held") && marks.iter().any(|mark| line.contains(mark));
     wait::until_ok(TOLD, &format!("a word of {reason} in the log"), || {
         service.stderr().iter().any(logged).then_some(()).ok_or_else(|| service.tail())
     });

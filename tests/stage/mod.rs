@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use streamproc::sandbox::{ContainerOptions, CosmosOptions, EmbeddedCosmos, Sandbox, SandboxOptions};
+use url::Url;
 
 use crate::support::guard;
 use crate::support::kafka::{self, Cluster, Received, Record};
@@ -36,6 +37,7 @@ pub struct Stage {
     pub group: String,
     pub is_compacted: bool,
     sandbox: Sandbox,
+    cosmos_at: Option<Url>,
 }
 
 /// What `compare.py` found: how many of each, and examples of what should not be.
@@ -65,6 +67,8 @@ pub struct Layout {
     pub throughput: Option<u64>,
     /// What clients reach Cosmos DB through.
     pub cosmos_proxy: Option<Arc<Proxy>>,
+    /// Where Cosmos DB says that it is, if something stands before it.
+    pub cosmos_at: Option<Url>,
 }
 
 impl Default for Layout {
@@ -78,6 +82,7 @@ impl Default for Layout {
             physical_partitions: CosmosOptions::default().physical_partitions,
             throughput: None,
             cosmos_proxy: None,
+            cosmos_at: None,
         }
     }
 }
@@ -99,24 +104,32 @@ impl Stage {
             unique_keys: layout.unique_keys,
             ..ContainerOptions::default()
         };
+        let through = layout.cosmos_proxy.as_ref().map(|proxy| proxy.url());
+        let cosmos_at = layout.cosmos_at.or(through);
         let cosmos = CosmosOptions {
             containers: vec![container],
             throughput: layout.throughput,
             physical_partitions: layout.physical_partitions,
+            advertised: cosmos_at.clone(),
             journal: true,
-            gateway_port: layout.cosmos_proxy.as_ref().map(|proxy| proxy.port()),
             ..CosmosOptions::default()
         };
         let options = SandboxOptions { kafka: None, cosmos: Some(cosmos) };
         let sandbox = block_on_runtime(Sandbox::start(options)).expect("the embedded Cosmos DB starts");
         if let Some((proxy, cosmos)) = layout.cosmos_proxy.zip(sandbox.cosmos()) {
-            proxy.stand_before(cosmos.port());
+            proxy.stand_before(cosmos.endpoint().port().expect("it was bound"));
         }
-        Self { cluster, topic, dead_letters, group: kafka::unique("group"), is_compacted, sandbox }
+        let group = kafka::unique("group");
+        Self { cluster, topic, dead_letters, group, is_compacted, sandbox, cosmos_at }
     }
 
     pub fn cosmos(&self) -> &EmbeddedCosmos {
         self.sandbox.cosmos().expect("it was started with it")
+    }
+
+    /// Where clients are told that Cosmos DB is.
+    pub fn cosmos_at(&self) -> &Url {
+        self.cosmos_at.as_ref().unwrap_or(self.cosmos().endpoint())
     }
 
     /// A configuration for this stage. `overrides` are whole sections or lines that come after it,
@@ -128,7 +141,7 @@ impl Stage {
             ("kafka", format!("group_id = {:?}", self.group)),
             ("kafka", "session_timeout = \"6s\"".into()),
             ("trigger", "interval = \"100ms\"".into()),
-            ("cosmos", format!("endpoint = {:?}", self.cosmos().endpoint().as_str())),
+            ("cosmos", format!("endpoint = {:?}", self.cosmos_at().as_str())),
             ("cosmos", "regions = [\"West Europe\"]".into()),
             ("cosmos", "database = \"streaming\"".into()),
             ("cosmos", "container = \"rawdata\"".into()),

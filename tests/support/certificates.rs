@@ -4,6 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use uuid::Uuid;
+
 /// A private authority and the certificates it has issued, as PEM files in one directory.
 #[derive(Debug)]
 pub struct Authority {
@@ -23,12 +28,26 @@ pub struct Issued {
     pub both: PathBuf,
 }
 
+impl Issued {
+    /// What a server needs that shows it.
+    pub fn tls(&self) -> ServerConfig {
+        let chain = CertificateDer::pem_file_iter(&self.certificate)
+            .and_then(Iterator::collect)
+            .expect("the certificate just issued");
+        let key = PrivateKeyDer::from_pem_file(&self.key).expect("the key just made");
+        let tls = ServerConfig::builder().with_no_client_auth();
+        tls.with_single_cert(chain, key).expect("they belong together")
+    }
+}
+
 impl Authority {
     /// A new authority with its files in `dir`.
     pub fn new(dir: &Path) -> Self {
         let authority = Self { dir: dir.to_owned(), ca_file: dir.join("ca.pem") };
+        // A name of its own, or whoever trusts another of this name would take a stranger's for badly signed.
+        let name = Uuid::new_v4().simple();
         authority.openssl(&format!(
-            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 2 -subj /CN=streamproc-test-ca \
+            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 2 -subj /CN=authority-{name} \
              -keyout {} -out {}",
             authority.path("ca.key"),
             authority.path("ca.pem"),
@@ -43,6 +62,23 @@ impl Authority {
 
     /// The same for other names, as openssl writes them: `DNS:example.test`.
     pub fn issue_for(&self, name: &str, names: &str) -> Issued {
+        self.issue_until(name, names, "-days 2")
+    }
+
+    /// The same as [`Authority::issue`], but it has expired.
+    pub fn issue_expired(&self, name: &str) -> Issued {
+        let help = Command::new("openssl").args(["x509", "-help"]).output().expect("the openssl program");
+        let told = String::from_utf8_lossy(&[help.stdout, help.stderr].concat()).into_owned();
+        // Since OpenSSL 3.4 the end may not lie before the beginning, and the beginning can be told.
+        let dates = if told.contains("-not_before") {
+            "-not_before 20200101000000Z -not_after 20200102000000Z"
+        } else {
+            "-days -1"
+        };
+        self.issue_until(name, "DNS:localhost,IP:127.0.0.1", dates)
+    }
+
+    fn issue_until(&self, name: &str, names: &str, dates: &str) -> Issued {
         let (key, request, certificate) =
             (format!("{name}.key"), format!("{name}.csr"), format!("{name}.pem"));
         let extensions = format!("{name}.ext");
@@ -57,7 +93,7 @@ impl Authority {
             self.path(&request),
         ));
         self.openssl(&format!(
-            "x509 -req -days 2 -in {} -CA {} -CAkey {} -CAcreateserial -extfile {} -out {}",
+            "x509 -req {dates} -in {} -CA {} -CAkey {} -CAcreateserial -extfile {} -out {}",
             self.path(&request),
             self.path("ca.pem"),
             self.path("ca.key"),

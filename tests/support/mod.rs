@@ -15,5 +15,6 @@ pub mod port;
 pub mod process;
 pub mod proxy;
 pub mod service;
+pub mod tls_front;
 pub mod tokens;
 pub mod wait;

@@ -58,7 +58,12 @@ impl Proxy {
         Self { port, network }
     }
 
-    /// Where clients find it.
+    /// Where clients find it, as a URL.
+    pub fn url(&self) -> url::Url {
+        format!("http://127.0.0.1:{}/", self.port()).parse().expect("a URL")
+    }
+
+    /// The port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port
     }

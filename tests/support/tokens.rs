@@ -16,8 +16,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::certificates::{Authority, Issued, openssl};
@@ -102,6 +100,7 @@ struct State {
     mode: Mutex<Mode>,
     lifetime: Mutex<Duration>,
     requests: AtomicUsize,
+    given: Mutex<Vec<String>>,
     stopped: AtomicBool,
 }
 
@@ -113,22 +112,15 @@ impl Endpoint {
 
     /// The same with a certificate of the test's own.
     pub fn start_with(issuer: &Issuer, certificate: &Issued) -> Self {
-        let chain = CertificateDer::pem_file_iter(&certificate.certificate)
-            .and_then(Iterator::collect)
-            .expect("the certificate just issued");
-        let key = PrivateKeyDer::from_pem_file(&certificate.key).expect("the key just made");
-        let tls = ServerConfig::builder()
-            .with_no_client_auth()
-            .with_single_cert(chain, key)
-            .expect("they belong together");
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("bound").port();
         let state = Arc::new(State {
             issuer: issuer.clone(),
-            tls: Arc::new(tls),
+            tls: Arc::new(certificate.tls()),
             mode: Mutex::new(Mode::Answer),
             lifetime: Mutex::new(Duration::from_hours(1)),
             requests: AtomicUsize::new(0),
+            given: Mutex::default(),
             stopped: AtomicBool::new(false),
         });
         let accepting = Arc::clone(&state);
@@ -163,6 +155,11 @@ impl Endpoint {
     /// How long the tokens from now on are good.
     pub fn set_lifetime(&self, lifetime: Duration) {
         *self.state.lifetime.lock().unwrap() = lifetime;
+    }
+
+    /// The tokens that were given.
+    pub fn given(&self) -> Vec<String> {
+        self.state.given.lock().unwrap().clone()
     }
 
     /// How many requests have come.
@@ -217,9 +214,11 @@ impl State {
         let value = |name: &str| form.iter().find(|(n, _)| n == name).map_or("", |(_, value)| value.as_str());
         let audience = value("scope").trim_end_matches("/.default");
         let lifetime = *self.lifetime.lock().unwrap();
+        let token = self.issuer.token(value("client_id"), audience, lifetime);
+        self.given.lock().unwrap().push(token.clone());
         serde_json::json!({
             "token_type": "Bearer", "expires_in": lifetime.as_secs(), "ext_expires_in": lifetime.as_secs(),
-            "access_token": self.issuer.token(value("client_id"), audience, lifetime),
+            "access_token": token,
         })
     }
 }

@@ -52,14 +52,14 @@ pub struct CosmosOptions {
     pub physical_partitions: u32,
     /// The account key, base64. None: [`public_key`].
     pub key: Option<String>,
+    /// Where the account tells clients that it is, if something stands before it.
+    #[doc(hidden)]
+    pub advertised: Option<Url>,
     /// Whether faults can be asked for over HTTP, under `/_sandbox/`.
     pub control: bool,
     /// Whether [`EmbeddedCosmos::journal`] is kept.
     #[doc(hidden)]
     pub journal: bool,
-    /// The port of 127.0.0.1 that clients are told, of a proxy. None: that on which it is served.
-    #[doc(hidden)]
-    pub gateway_port: Option<u16>,
 }
 
 impl Default for CosmosOptions {
@@ -72,9 +72,9 @@ impl Default for CosmosOptions {
             throughput: None,
             physical_partitions: PHYSICAL_PARTITIONS,
             key: None,
+            advertised: None,
             control: false,
             journal: false,
-            gateway_port: None,
         }
     }
 }
@@ -113,7 +113,6 @@ impl Default for ContainerOptions {
 /// A running Cosmos DB.
 pub struct EmbeddedCosmos {
     endpoint: Url,
-    port: u16,
     key: String,
     database: String,
     containers: Vec<ContainerOptions>,
@@ -137,13 +136,12 @@ impl EmbeddedCosmos {
         }
         let listener = super::listen("Cosmos DB", options.port)?;
         let address = listener.local_addr()?;
-        let gateway_port = options.gateway_port.unwrap_or(address.port());
-        let endpoint = server::endpoint((address.ip(), gateway_port).into())?;
+        let endpoint = server::endpoint(address)?;
         let key = options.key.unwrap_or_else(public_key);
         let shape =
             Shape { physical_partitions: options.physical_partitions, throughput: options.throughput };
         let service = Arc::new(Service {
-            emulator: Emulator::new(&options.region, endpoint.clone())?,
+            emulator: Emulator::new(&options.region, options.advertised.unwrap_or_else(|| endpoint.clone()))?,
             key: RwLock::new(Secret::new(key.clone())),
             tokens: Tokens::default(),
             faults: Faults::default(),
@@ -169,18 +167,12 @@ impl EmbeddedCosmos {
             }
         });
         let CosmosOptions { database, containers, .. } = options;
-        Ok(Self { endpoint, port: address.port(), key, database, containers, shape, service })
+        Ok(Self { endpoint, key, database, containers, shape, service })
     }
 
     /// Where clients find it, `http://127.0.0.1:8081/`.
     pub fn endpoint(&self) -> &Url {
         &self.endpoint
-    }
-
-    /// The port on which it is served.
-    #[doc(hidden)]
-    pub fn port(&self) -> u16 {
-        self.port
     }
 
     /// The account key, base64.

@@ -54,6 +54,7 @@ pub(super) fn of_error(error: &CosmosError) -> Answer {
         None => Answer { status, ..Answer::stored(0.0) },
     };
     answer.message = one_line(without_status(&with_causes(error), status));
+    answer.message.push_str(about_certificate(&answer.message));
     answer
 }
 
@@ -74,6 +75,16 @@ fn from_headers(status: Status, headers: &CosmosResponseHeaders) -> Answer {
         request_units: headers.request_charge.as_ref().map_or(0.0, |charge| charge.value()),
         retry_after: headers.retry_after_ms.map(Duration::from_millis),
         message: String::new(),
+    }
+}
+
+/// What to do if it is the certificate that is not in order.
+pub(super) fn about_certificate(message: &str) -> &'static str {
+    if message.contains("invalid peer certificate") {
+        ". The variable SSL_CERT_FILE must name a file with the authority that has signed its certificate; or the \
+         certificate is not made out to the name in cosmos.endpoint, or has expired."
+    } else {
+        ""
     }
 }
 
@@ -103,6 +114,14 @@ mod tests {
         assert_eq!(without_status(said, status), "the rate is large");
         assert_eq!(without_status("no connection: refused", status), "no connection: refused");
         assert_eq!(without_status("429/3200", status), "429/3200");
+    }
+
+    #[test]
+    fn a_certificate_that_is_not_in_order_comes_with_what_to_do() {
+        assert!(
+            about_certificate("no connection: invalid peer certificate: Expired").contains("SSL_CERT_FILE")
+        );
+        assert_eq!(about_certificate("no connection: Connection refused"), "");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::account;
-use super::answer::one_line;
+use super::answer::{about_certificate, one_line};
 use super::ranges::Ranges;
 use crate::azure::with_causes;
 
@@ -81,7 +81,7 @@ pub enum ConnectError {
         message: String,
     },
     /// The account cannot be reached or does not answer as it should.
-    #[error("Cosmos DB at {endpoint} cannot be reached: {message}")]
+    #[error("Cosmos DB at {endpoint} cannot be reached: {message}{}", about_certificate(message))]
     Unreachable {
         /// The account.
         endpoint: String,

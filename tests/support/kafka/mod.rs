@@ -41,6 +41,8 @@ pub enum Listener {
     Sasl,
     /// SCRAM, PLAIN or OAUTHBEARER over TLS.
     SaslTls,
+    /// The same, but the brokers' certificate has expired.
+    Expired,
     /// TLS with a client certificate.
     Mtls,
 }

@@ -24,6 +24,7 @@ struct Ports {
     controller: u16,
     sasl: u16,
     sasl_tls: u16,
+    expired: u16,
     mtls: u16,
     behind_proxy: u16,
 }
@@ -55,6 +56,7 @@ impl<'a> Layout<'a> {
                 controller: port::free(),
                 sasl: port::free(),
                 sasl_tls: port::free(),
+                expired: port::free(),
                 mtls: port::free(),
                 behind_proxy: port::free(),
             })
@@ -88,7 +90,7 @@ impl<'a> Layout<'a> {
     }
 
     fn properties(&self, id: usize, dir: &Path) -> String {
-        let Ports { plain, controller, sasl, sasl_tls, mtls, behind_proxy } = self.ports[id - 1];
+        let Ports { plain, controller, sasl, sasl_tls, expired, mtls, behind_proxy } = self.ports[id - 1];
         let brokers = self.options.brokers;
         let in_sync = if brokers > 2 { 2 } else { 1 };
         let voters: Vec<_> = self
@@ -102,7 +104,8 @@ impl<'a> Layout<'a> {
             // A name and not the address: certificates are checked against names, as in production.
             let _ = write!(
                 listeners,
-                ",SASL://localhost:{sasl},SASLTLS://localhost:{sasl_tls},MTLS://localhost:{mtls}"
+                ",SASL://localhost:{sasl},SASLTLS://localhost:{sasl_tls},EXPIRED://localhost:{expired},\
+                 MTLS://localhost:{mtls}"
             );
         }
         let mut advertised = listeners.clone();
@@ -119,7 +122,8 @@ impl<'a> Layout<'a> {
              controller.listener.names=CONTROLLER\n\
              inter.broker.listener.name=PLAINTEXT\n\
              listener.security.protocol.map=\
-             PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_PLAINTEXT,SASLTLS:SASL_SSL,MTLS:SSL,PROXIED:PLAINTEXT\n\
+             PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_PLAINTEXT,SASLTLS:SASL_SSL,\
+             EXPIRED:SASL_SSL,MTLS:SSL,PROXIED:PLAINTEXT\n\
              log.dirs={data}\n\
              num.partitions=1\n\
              default.replication.factor={brokers}\n\
@@ -153,12 +157,13 @@ impl<'a> Layout<'a> {
 
 impl Node {
     pub(super) fn address(&self, listener: Listener) -> String {
-        let Ports { plain, sasl, sasl_tls, mtls, .. } = self.ports;
+        let Ports { plain, sasl, sasl_tls, expired, mtls, .. } = self.ports;
         assert!(listener == Listener::Plain || self.has_sign_in, "the cluster has no {listener:?} listener");
         match listener {
             Listener::Plain => format!("127.0.0.1:{plain}"),
             Listener::Sasl => format!("localhost:{sasl}"),
             Listener::SaslTls => format!("localhost:{sasl_tls}"),
+            Listener::Expired => format!("localhost:{expired}"),
             Listener::Mtls => format!("localhost:{mtls}"),
         }
     }

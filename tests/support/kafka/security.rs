@@ -25,6 +25,8 @@ pub struct Security {
     /// Whose tokens they take.
     pub issuer: Issuer,
     broker: Issued,
+    /// What the brokers show at [`Listener::Expired`](super::Listener::Expired).
+    expired: Issued,
 }
 
 impl Security {
@@ -35,13 +37,15 @@ impl Security {
             username: "streamproc".to_owned(),
             password: Uuid::new_v4().to_string(),
             client: authority.issue("client"),
-            broker: authority.issue("broker"),
+            // For a name and for no address: whoever comes by the address meets somebody else.
+            broker: authority.issue_for("broker", "DNS:localhost"),
+            expired: authority.issue_expired("expired"),
             issuer: Issuer::new(dir),
             authority,
         }
     }
 
-    /// The brokers' properties for the listeners `SASL`, `SASLTLS` and `MTLS`.
+    /// The brokers' properties for the listeners `SASL`, `SASLTLS`, `EXPIRED` and `MTLS`.
     pub(super) fn properties(&self) -> String {
         let module = "org.apache.kafka.common.security";
         let (user, password) = (&self.username, &self.password);
@@ -53,12 +57,14 @@ impl Security {
              ssl.keystore.location={broker}\n\
              ssl.truststore.type=PEM\n\
              ssl.truststore.location={ca}\n\
-             listener.name.mtls.ssl.client.auth=required\n",
+             listener.name.mtls.ssl.client.auth=required\n\
+             listener.name.expired.ssl.keystore.location={expired}\n",
             jwks = self.issuer.jwks_file.display(),
             broker = self.broker.both.display(),
+            expired = self.expired.both.display(),
             ca = self.authority.ca_file.display(),
         );
-        for listener in ["sasl", "sasltls"] {
+        for listener in ["sasl", "sasltls", "expired"] {
             let name = format!("listener.name.{listener}");
             // Writing to a String cannot fail.
             let _ = write!(

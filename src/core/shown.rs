@@ -1,17 +1,18 @@
-//! Text of strangers on the operator's terminal: what a device sent must not move the cursor, change
-//! colours, or turn the order of letters around.
+//! Text of strangers where people read it, on a terminal, in the log, on a page: what a device, a broker or
+//! a server said must not begin a line of its own, move the cursor, change colours, or turn the order of
+//! letters around.
 
 use std::borrow::Cow;
 
 /// The text, with control characters and those of bidirectional writing as Rust escapes them
 /// (`\u{1b}`, `\n`).
-pub(super) fn text(text: &str) -> Cow<'_, str> {
+pub fn text(text: &str) -> Cow<'_, str> {
     escaped(text, |c| c.escape_debug().to_string())
 }
 
 /// The same of JSON, which stays the same value: such characters stand only in its strings, for
 /// line breaks are gone.
-pub(super) fn json(document: &str) -> Cow<'_, str> {
+pub fn json(document: &str) -> Cow<'_, str> {
     // All of them are of Unicode's first plane.
     escaped(document, |c| format!("\\u{:04x}", u32::from(c)))
 }
