@@ -100,7 +100,7 @@ impl Ledger {
     /// Keeps the frontier at or below a place, because the Kafka client may have passed over records
     /// there; none lifts it.
     pub fn set_barrier(&mut self, barrier: Option<Offset>) {
-        self.barrier = barrier.filter(|_| !mutant::is(Mutant::IgnoresDoubts));
+        self.barrier = barrier;
     }
 
     /// The offset of the oldest record that is not settled.
