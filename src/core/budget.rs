@@ -35,7 +35,7 @@ struct Account {
 /// How much a partition may hold, and how much it does, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Room {
-    /// Its share, what is free of the common half, and what it has already taken of that.
+    /// Its share, and what the others have left of the common half.
     pub limit: usize,
     /// What it holds: the micro-batch being written and the one that fills.
     pub used: usize,
@@ -110,8 +110,8 @@ impl Accounts {
         let over = |used: usize| used.saturating_sub(share);
         let taken: usize = self.used.values().map(|account| over(account.used)).sum();
         let mine = self.used.get(partition).map_or(0, |account| over(account.used));
-        let free = (self.total - self.total / 2).saturating_sub(taken);
-        share + mine + free
+        let by_others = taken - mine;
+        share + (self.total - self.total / 2).saturating_sub(by_others)
     }
 
     fn forget_if_idle(&mut self, partition: &TopicPartition) {
@@ -205,6 +205,22 @@ mod tests {
         for number in 1..5 {
             assert_eq!(budget.room(&partition(number)).limit, 100);
         }
+    }
+
+    #[test]
+    fn what_was_taken_beyond_the_limit_does_not_raise_it() {
+        let budget = Budget::new(1_000);
+        (0..2).for_each(|number| budget.assign(&partition(number)));
+        let taken = [600, 450].into_iter().zip(0..).map(|(bytes, number)| {
+            let mut charge = budget.open(&partition(number));
+            charge.add(bytes);
+            charge
+        });
+        let charges: Vec<_> = taken.collect();
+        assert_eq!(budget.room(&partition(0)), Room { limit: 550, used: 600 });
+        assert_eq!(budget.room(&partition(1)), Room { limit: 400, used: 450 });
+        drop(charges);
+        assert_eq!(budget.room(&partition(1)).limit, 750);
     }
 
     #[test]

@@ -11,3 +11,4 @@ pub mod lookup;
 pub mod probe;
 pub mod seen;
 pub mod statistics;
+pub mod traffic;

@@ -31,9 +31,11 @@ pub struct PartitionStatistics {
     pub next: Option<Offset>,
     /// The end of what can be read: the last stable offset.
     pub end: Option<Offset>,
-    /// Whether records that were fetched are still waiting in the client (of any partition: they
+    /// How many records that were fetched are still waiting in the client (of any partition: they
     /// share a queue).
-    pub prefetched: bool,
+    pub queued: u64,
+    /// The bytes of their values. librdkafka leaves out their keys (`rd_kafka_op_new_fetch_msg`).
+    pub queued_bytes: u64,
     /// Bytes of keys and values fetched so far, thrown away ones included.
     pub fetched_bytes: u64,
 }
@@ -69,7 +71,9 @@ struct RawPartition {
     partition: i32,
     next_offset: i64,
     ls_offset: i64,
-    fetchq_cnt: i64,
+    fetchq_cnt: u64,
+    #[serde(default)]
+    fetchq_size: u64,
     rxbytes: u64,
 }
 
@@ -87,7 +91,8 @@ impl Statistics {
                 let statistics = PartitionStatistics {
                     next: offset(raw.next_offset),
                     end: offset(raw.ls_offset),
-                    prefetched: raw.fetchq_cnt > 0,
+                    queued: raw.fetchq_cnt,
+                    queued_bytes: raw.fetchq_size,
                     fetched_bytes: raw.rxbytes,
                 };
                 let name = TopicPartition { topic: std::sync::Arc::clone(&topic), partition: raw.partition };
@@ -111,7 +116,7 @@ impl PartitionStatistics {
     pub fn lag(&self, frontier: Offset, unsettled: usize) -> Option<i64> {
         let end = self.end?;
         let settled = match self.next {
-            Some(next) if unsettled == 0 && !self.prefetched => frontier.max(next),
+            Some(next) if unsettled == 0 && self.queued == 0 => frontier.max(next),
             _ => frontier,
         };
         Some((end.0 - settled.0).max(0))
@@ -141,7 +146,8 @@ mod tests {
         let expected = PartitionStatistics {
             next: Some(Offset(120)),
             end: Some(Offset(121)),
-            prefetched: false,
+            queued: 0,
+            queued_bytes: 0,
             fetched_bytes: 5_000,
         };
         assert_eq!(statistics.partitions[&TopicPartition::new("t", 3)], expected);
@@ -149,16 +155,17 @@ mod tests {
 
     #[test]
     fn control_records_at_the_end_are_no_lag() {
-        let at = |next, end, prefetched| PartitionStatistics {
+        let at = |next, end, queued| PartitionStatistics {
             next: Some(Offset(next)),
             end: Some(Offset(end)),
-            prefetched,
+            queued,
+            queued_bytes: 0,
             fetched_bytes: 0,
         };
-        assert_eq!(at(121, 121, false).lag(Offset(119), 0), Some(0));
-        assert_eq!(at(121, 121, false).lag(Offset(115), 4), Some(6));
-        assert_eq!(at(121, 121, true).lag(Offset(119), 0), Some(2));
-        assert_eq!(at(100, 121, false).lag(Offset(100), 0), Some(21));
+        assert_eq!(at(121, 121, 0).lag(Offset(119), 0), Some(0));
+        assert_eq!(at(121, 121, 0).lag(Offset(115), 4), Some(6));
+        assert_eq!(at(121, 121, 1).lag(Offset(119), 0), Some(2));
+        assert_eq!(at(100, 121, 0).lag(Offset(100), 0), Some(21));
         assert_eq!(PartitionStatistics::default().lag(Offset(0), 0), None);
     }
 }

@@ -28,6 +28,7 @@ use crate::sink::{Backoff, Sink, Stop};
 use crate::source::consumer;
 use crate::source::context::Notice;
 use crate::source::statistics::Statistics;
+use crate::source::traffic::Traffic;
 use crate::store::Store;
 
 /// One worker.
@@ -46,8 +47,7 @@ pub(super) struct WorkerThread<S, D> {
     owned: Vec<TopicPartition>,
     /// Since when the client is no member of the group.
     joining_since: Option<Instant>,
-    delivered_bytes: u64,
-    thrown_away_bytes: u64,
+    traffic: Traffic,
     done: bool,
 }
 
@@ -74,8 +74,7 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
             statistics: Statistics::default(),
             owned: Vec::new(),
             joining_since: None,
-            delivered_bytes: 0,
-            thrown_away_bytes: 0,
+            traffic: Traffic::default(),
             done: false,
         }
     }
@@ -221,8 +220,7 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
             client.close();
         }
         self.statistics = Statistics::default();
-        self.delivered_bytes = 0;
-        self.thrown_away_bytes = 0;
+        self.traffic = Traffic::default();
         self.reconnect_at = Some(Instant::now() + self.reconnect.next_delay());
     }
 
@@ -258,14 +256,11 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
     /// Once a second: where every partition stands.
     fn report(&mut self) {
         let metrics = &self.shared.metrics;
-        let mut prefetched = false;
         for standing in self.machine.standing() {
             let name = &standing.partition;
-            if let Some(statistics) = self.statistics.partitions.get(name) {
-                prefetched |= statistics.prefetched;
-                if let Some(lag) = statistics.lag(standing.frontier, standing.unsettled) {
-                    Metrics::of_partition(&metrics.consumer_lag, name).set(lag);
-                }
+            let statistics = self.statistics.partitions.get(name);
+            if let Some(lag) = statistics.and_then(|seen| seen.lag(standing.frontier, standing.unsettled)) {
+                Metrics::of_partition(&metrics.consumer_lag, name).set(lag);
             }
             let oldest = standing.oldest_timestamp_millis.map_or(0.0, |millis| millis as f64 / 1e3);
             Metrics::time_of_partition(&metrics.oldest_unstored_timestamp, name).set(oldest);
@@ -275,14 +270,7 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
             self.shared.health.clear("kafka_connecting", &self.place);
             self.reconnect.reset();
         }
-        if !prefetched {
-            // Nothing waits in the client: what was fetched and not delivered was thrown away.
-            let fetched: u64 =
-                self.statistics.partitions.values().map(|partition| partition.fetched_bytes).sum();
-            let thrown_away = fetched.saturating_sub(self.delivered_bytes);
-            metrics.refetched_bytes.inc_by(thrown_away.saturating_sub(self.thrown_away_bytes));
-            self.thrown_away_bytes = self.thrown_away_bytes.max(thrown_away);
-        }
+        metrics.refetched_bytes.inc_by(self.traffic.more_thrown_away(&self.statistics));
     }
 
     fn perform(&mut self, outside: &Outside) {

@@ -5,7 +5,7 @@
 //! | A1   | every acknowledged event is stored or dead-lettered, unless Kafka deleted it before or policy left it out |
 //! | A2   | a document holds the newest version that is no dead letter; a write that landed late may have overwritten it |
 //! | A3   | everything below a committed offset is stored, dead-lettered, or an older version of what is stored; commits never go back, and come from who has the partition |
-//! | A4   | the records in a process stay within its byte budget: counted, not judged yet |
+//! | A4   | the records in a process stay within its byte budget |
 //! | A5   | when nothing goes wrong any more, everything is committed before long |
 //! | A6   | a dead letter is a record that can never be stored, under its right reason, untouched |
 //! | A7   | then, too, no sink says that something holds it |

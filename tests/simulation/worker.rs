@@ -219,9 +219,7 @@ impl Worker {
         // Now and then a record is taken in spite of all, because notices come by the same queue.
         let last = self.overdrawn_at.replace(Instant::now());
         if last.is_some_and(|last| last.elapsed() < world.plan.worker.patience) {
-            // Not judged yet: a limit that binds makes full partitions pause, and Kafka sends their records again
-            // (docs/reliability.md, what is known not to hold).
-            oracle.count("records taken beside the budget in a row");
+            oracle.breaks("A4", || format!("{all} bytes were held when {} took one more record", self.inbox));
         }
         oracle.count("records taken beside the budget");
     }

@@ -46,7 +46,7 @@ mod wait;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub use self::commits::CommitNumber;
 use self::commits::Commits;
@@ -149,11 +149,13 @@ impl Worker {
     /// Whether to read on, now that some partitions may be full.
     pub fn appetite(&mut self, now: Instant) -> Appetite {
         let mut full = Vec::new();
-        let mut is_starving = false;
+        let mut starving: Option<Duration> = None;
         for partition in each(&mut self.topics) {
             match partition.hunger(now, &self.settings) {
                 Hunger::None => {}
-                Hunger::Starving => is_starving = true,
+                Hunger::Starving { patience } => {
+                    starving = Some(starving.map_or(patience, |least| least.min(patience)));
+                }
                 Hunger::Resume => {
                     partition.set_paused(false);
                     self.effects.push(Effect::Resume(partition.name.clone()));
@@ -164,8 +166,7 @@ impl Worker {
             }
         }
         let limits: Vec<_> = full.iter().map(|(_, full)| *full).collect();
-        let Decision { pause, appetite } =
-            self.wait.decide(&limits, is_starving, now, self.settings.patience);
+        let Decision { pause, appetite } = self.wait.decide(&limits, starving, now, self.settings.patience);
         for (name, _) in full.into_iter().zip(pause).filter_map(|(full, pause)| pause.then_some(full)) {
             if let Some(partition) = self.partition_mut(&name) {
                 partition.set_paused(true);

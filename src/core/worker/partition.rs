@@ -1,7 +1,7 @@
 //! One partition of a worker: the micro-batch that fills, the one that is written, and the ledger.
 
 use std::fmt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::io::Stretch;
 use super::settings::Settings;
@@ -178,6 +178,10 @@ pub(super) struct Partition {
     full_since: Option<Instant>,
     /// Its last batch took longer than the patience: pause at once instead of making others starve.
     slow: bool,
+    /// When the batch in flight was cut.
+    cut_at: Instant,
+    /// How long its batches took of late to be written.
+    writing: Duration,
 }
 
 /// What a partition makes of another record.
@@ -186,7 +190,10 @@ pub(super) enum Hunger {
     /// It takes one, or none can come; either way nobody has to care.
     None,
     /// It takes one, and has nothing to write until it gets one.
-    Starving,
+    Starving {
+        /// How long it may: as long as its own micro-batches take of late.
+        patience: Duration,
+    },
     /// It has room again.
     Resume,
     /// It has no room.
@@ -224,6 +231,8 @@ impl Partition {
             paused: false,
             full_since: None,
             slow: false,
+            cut_at: now,
+            writing: Duration::ZERO,
         }
     }
 
@@ -337,6 +346,7 @@ impl Partition {
             self.opened_at = Some(now);
         }
         self.in_flight = records.range().map(|(_, last)| last);
+        self.cut_at = now;
         // One large record is no reason to expect only such for ever.
         self.largest = (self.largest / 2).max(std::mem::take(&mut self.largest_filling));
         Some(Batch { partition: self.name.clone(), epoch: self.epoch, records, opened_at, charge })
@@ -346,6 +356,8 @@ impl Partition {
     /// wrote it broke down.
     pub(super) fn ended(&mut self, now: Instant, settings: &Settings) -> bool {
         let last = self.in_flight.take();
+        // One slow batch is no reason to be patient for ever.
+        self.writing = (self.writing / 2).max(now.duration_since(self.cut_at));
         if let Some(since) = self.full_since {
             self.slow = now.duration_since(since) >= settings.patience;
         }
@@ -362,7 +374,9 @@ impl Partition {
             self.full_since = None;
             return match self.paused {
                 true if self.filling.is_empty() => Hunger::Resume,
-                false if self.in_flight.is_none() => Hunger::Starving,
+                false if self.in_flight.is_none() => {
+                    Hunger::Starving { patience: self.writing.max(settings.patience) }
+                }
                 _ => Hunger::None,
             };
         }

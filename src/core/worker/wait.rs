@@ -6,8 +6,9 @@
 //! - while nobody starves, because the others write what they have, everybody waits; that is so while Cosmos
 //!   DB is slow for all;
 //! - now and then a record is taken all the same: what the group wants comes by the same queue;
-//! - if another has nothing left to write, the full one is paused after a moment, and at once if it was slow
-//!   before.
+//! - if another has nothing left to write, it waits for about as long as its own writing takes of late, and then
+//!   the full one is paused. So who is quick waits for a moment, and not at all for one that was slow before; and
+//!   while Cosmos DB is slow for all, the full one's batch ends before, and little is fetched twice.
 
 use std::time::{Duration, Instant};
 
@@ -46,11 +47,12 @@ pub(super) struct Decision {
 }
 
 impl Wait {
-    /// Decides about those that are full. `patience` is how long one that is full may make others starve.
+    /// Decides about those that are full. `starving` is how long the least patient may starve of those that have
+    /// nothing left to write, if any has; `patience` is a moment.
     pub(super) fn decide(
         &mut self,
         full: &[Full],
-        is_starving: bool,
+        starving: Option<Duration>,
         now: Instant,
         patience: Duration,
     ) -> Decision {
@@ -60,18 +62,20 @@ impl Wait {
         }
         let waits =
             self.waits.get_or_insert(Waits { starving_since: None, next_taken_at: now + patience, taken: 0 });
-        waits.starving_since = is_starving.then(|| waits.starving_since.unwrap_or(now));
+        waits.starving_since = starving.map(|_| waits.starving_since.unwrap_or(now));
+        let is_quick = starving.is_none_or(|starving| starving <= patience);
+        let limit = starving.map_or(patience, |starving| starving.max(patience));
         let largest = full.iter().map(|full| full.largest).max().unwrap_or(0);
-        let may_wait = !is_starving && waits.taken + largest <= TAKEN_WHILE_FULL;
+        let may_wait = starving.is_none() && waits.taken + largest <= TAKEN_WHILE_FULL;
         let mut appetite = Appetite::Hungry;
         let pause = full.iter().map(|full| {
             let since = waits.starving_since.map_or(full.since, |starving| starving.max(full.since));
             if may_wait {
                 appetite = appetite.and_wait(waits.next_taken_at);
-            } else if full.slow || now >= since + patience {
+            } else if full.slow && is_quick || now >= since + limit {
                 return true;
             } else {
-                appetite = appetite.and_wait(since + patience);
+                appetite = appetite.and_wait(since + limit);
             }
             false
         });
@@ -100,12 +104,12 @@ mod tests {
         let mut now = Instant::now();
         let (mut wait, full) = (Wait::default(), [full(now, false, 1_000)]);
         now += Duration::from_secs(5);
-        let waiting = wait.decide(&full, false, now, PATIENCE);
+        let waiting = wait.decide(&full, None, now, PATIENCE);
         assert_eq!((waiting.pause, waiting.appetite), (vec![false], Appetite::Wait(now + PATIENCE)));
-        let starving = wait.decide(&full, true, now, PATIENCE);
+        let starving = wait.decide(&full, Some(PATIENCE), now, PATIENCE);
         assert_eq!((starving.pause, starving.appetite), (vec![false], Appetite::Wait(now + PATIENCE)));
         now += PATIENCE;
-        let starved = wait.decide(&full, true, now, PATIENCE);
+        let starved = wait.decide(&full, Some(PATIENCE), now, PATIENCE);
         assert_eq!((starved.pause, starved.appetite), (vec![true], Appetite::Hungry));
     }
 
@@ -114,8 +118,20 @@ mod tests {
         let now = Instant::now();
         let mut wait = Wait::default();
         let full = [full(now, true, 1_000), full(now, false, 1_000)];
-        assert_eq!(wait.decide(&full, false, now, PATIENCE).pause, [false, false]);
-        assert_eq!(wait.decide(&full, true, now, PATIENCE).pause, [true, false]);
+        assert_eq!(wait.decide(&full, None, now, PATIENCE).pause, [false, false]);
+        assert_eq!(wait.decide(&full, Some(PATIENCE), now, PATIENCE).pause, [true, false]);
+    }
+
+    #[test]
+    fn who_is_slow_waits_for_others_as_long_as_its_own_writing_takes() {
+        let begun = Instant::now();
+        let mut wait = Wait::default();
+        let full = [full(begun, true, 1_000)];
+        let own = Duration::from_secs(4);
+        let mut pauses = |seconds| {
+            wait.decide(&full, Some(own), begun + Duration::from_secs(seconds), PATIENCE).pause == [true]
+        };
+        assert_eq!([0, 1, 3, 4].map(&mut pauses), [false, false, false, true]);
     }
 
     #[test]
@@ -124,7 +140,7 @@ mod tests {
         let (mut wait, full) = (Wait::default(), [full(now, false, 100_000)]);
         let mut taken = 0;
         loop {
-            let Decision { pause, appetite } = wait.decide(&full, false, now, PATIENCE);
+            let Decision { pause, appetite } = wait.decide(&full, None, now, PATIENCE);
             match appetite {
                 _ if pause == [true] => break,
                 Appetite::Wait(until) => now = until,

@@ -72,8 +72,7 @@ impl<S: Store, D: DeadLetters> WorkerThread<S, D> {
                         value: record.payload(),
                         headers: &headers,
                     };
-                    self.delivered_bytes +=
-                        (raw.key.map_or(0, <[u8]>::len) + raw.value.map_or(0, <[u8]>::len)) as u64;
+                    self.traffic.deliver(raw.key, raw.value);
                     burst.is_enough = !self.machine.take(record.topic(), record.partition(), &raw, now);
                 }
                 Some(Err(error)) => {

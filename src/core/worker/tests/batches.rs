@@ -143,3 +143,39 @@ fn one_large_record_does_not_keep_the_batches_behind_it_small() {
     }
     assert_eq!(sizes, [1, 50, 50, 50]);
 }
+
+/// What the group wants comes behind the records, so some are taken all the same. They are few.
+#[test]
+fn what_is_taken_while_all_are_full_stays_within_half_a_mebibyte() {
+    let budget = 32 << 20;
+    let mut bench = Bench::new(Settings { max_events: 100_000, ..settings() });
+    bench.worker.budget = Budget::new(budget);
+    bench.assign(&[(0, 0), (1, 0)]);
+    let value = vec![b'x'; 1_000];
+    let mut next = [0, 0];
+    // As many as come in one go; gives whether there may be more.
+    let mut burst = |bench: &mut Bench, number: usize| {
+        (0..256).all(|_| {
+            let record = record(next[number], &value);
+            next[number] += 1;
+            bench.worker.take("t", number as i32, &record, bench.now)
+        })
+    };
+    let mut held = Vec::new();
+    // The first has all that it may have, and is written. The second comes late.
+    for number in [0, 1, 0] {
+        while burst(&mut bench, number) {}
+        held.extend(bench.after(100));
+    }
+    let begun = bench.now;
+    while !held.iter().any(|effect| matches!(effect, Effect::Pause(_))) {
+        match bench.worker.appetite(bench.now) {
+            Appetite::Wait(until) => bench.now = until,
+            Appetite::Hungry => drop(burst(&mut bench, 1)),
+        }
+        held.extend(bench.after(1));
+    }
+    assert!(bench.now > begun + Duration::from_mins(1), "after {:?}", bench.now - begun);
+    let beside = bench.worker.budget.used().saturating_sub(budget);
+    assert!((1..=(512 << 10) + (64 << 10)).contains(&beside), "{beside} bytes beside the budget");
+}
