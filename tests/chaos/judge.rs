@@ -88,7 +88,9 @@ fn documents(
             version.filter(|version| *version < sent.version).map(|version| Sent { version, ..*sent });
         if older.is_some_and(|older| is_as_sent(document.clone(), &older)) {
             report.overwritten += 1;
-            examples.add("overwritten by an older content", || format!("{document} for {sent:?}"));
+            examples.add("overwritten by an older content", || {
+                format!("{document} for {sent:?}; the topic holds {:?}", in_topic(stage, sent))
+            });
         } else if !is_as_sent(document.clone(), sent) {
             report.different += 1;
             examples.add("not as it was sent", || format!("{document} for {sent:?}"));
@@ -100,6 +102,14 @@ fn documents(
             examples.add("lost", || format!("{sent:?}"));
         }
     }
+}
+
+/// Where an id stands in the topic, and with which version: perhaps the sender has sent something twice.
+fn in_topic(stage: &Stage, sent: &Sent) -> Vec<(i32, i64, String)> {
+    let id = format!("\"eventId\":\"{}\"", sent.id());
+    let records = stage.cluster.read_all(&stage.topic);
+    let of_it = records.into_iter().filter(|record| record.text().contains(&id));
+    of_it.map(|record| (record.partition, record.offset, record.text())).collect()
 }
 
 fn is_letter_of(letter: &Received, sent: &Sent) -> bool {

@@ -253,6 +253,8 @@ impl Flow {
                 let records: Vec<_> = batch.iter().map(record).collect();
                 let places = producer.send(&topic, &records);
                 for ((partition, offset), sent) in places.into_iter().zip(batch) {
+                    // librdkafka gives none when a repetition was refused as one (DUPLICATE_SEQUENCE_NUMBER).
+                    assert!(offset >= 0, "Kafka has {sent:?} and does not say where");
                     noted.note(partition, Sent { offset, ..sent });
                 }
                 std::thread::sleep(TICK);
