@@ -278,6 +278,12 @@ impl World {
         self.watch = Watch::start(&self.stage, self.flow.acknowledged());
     }
 
+    /// Waits until all that was acknowledged by now is committed.
+    #[track_caller]
+    pub(super) fn wait_until_caught_up(&self, limit: Duration) {
+        wait_until_committed(&self.stage, &self.processes, &self.flow.acknowledged().ends(), limit);
+    }
+
     /// The last fault is over.
     pub(super) fn is_calm(&mut self) {
         self.calm = Some((Instant::now(), self.flow.acknowledged().ends()));
