@@ -12,7 +12,7 @@ use crate::support::wait;
 use crate::world::Plan;
 
 /// A cluster of a scenario's own; it lives as long as the process.
-fn cluster(brokers: usize) -> &'static Cluster {
+pub(super) fn cluster(brokers: usize) -> &'static Cluster {
     Box::leak(Box::new(Cluster::start(&Options::brokers(brokers))))
 }
 

@@ -8,7 +8,8 @@ use rand::Rng;
 use crate::scenario::length;
 use crate::stage::flow::{Fate, Mix, Sent};
 use crate::stage::{Layout, SOON, held};
-use crate::support::kafka::{self, Producer, Record};
+use crate::support::kafka::{self, Producer, Record, StoredBatch};
+use crate::support::service::Service;
 use crate::support::wait;
 use crate::world::{Plan, World};
 
@@ -200,16 +201,8 @@ fn damaged() {
     let plan = Plan::new("damaged").of_good_events();
     let mut world = Plan { recovery: Duration::from_mins(1), ..plan }.begin();
     std::thread::sleep(Duration::from_secs(1));
-    let topic = world.stage.topic.clone();
     let mut batch = None;
-    world.rest_all(|world| {
-        let committed = world.committed()[&0];
-        wait::until(SOON, "events that nobody has read", || {
-            (world.acknowledged().ends()[&0] > committed + 100).then_some(())
-        });
-        batch = Some(world.stage.cluster.batch_of(&topic, 0, committed + 50));
-        batch.as_ref().unwrap().flip();
-    });
+    world.rest_all(|world| batch = Some(damage(world)));
     let batch = batch.expect("just set");
     wait_until_held(&world, "corrupt");
     let others = world.committed();
@@ -218,6 +211,72 @@ fn damaged() {
     assert_eq!(world.committed()[&0], batch.first, "all before the damage is done, and nothing behind it");
     batch.mend();
     // It looks again every 30 s.
+    world.is_calm();
+    for process in &world.processes {
+        held::wait_until_ready(process, SOON);
+    }
+    world.end();
+}
+
+/// A bit is flipped in a batch of partition 0 that nobody has read yet, while the service rests.
+fn damage(world: &World) -> StoredBatch {
+    let committed = world.committed()[&0];
+    wait::until(SOON, "events that nobody has read", || {
+        (world.acknowledged().ends()[&0] > committed + 100).then_some(())
+    });
+    let batch = world.stage.cluster.batch_of(&world.stage.topic, 0, committed + 50);
+    batch.flip();
+    batch
+}
+
+/// The same where the user would rather go on: what the damaged batch held is left out and counted, record by record, and
+/// nothing else is.
+#[test]
+fn damaged_and_skipped() {
+    let plan = Plan::new("damaged_and_skipped").of_good_events().set("kafka", "on_corrupt = \"skip\"");
+    let mut world = Plan { recovery: Duration::from_mins(1), ..plan }.begin();
+    let (until, mut damaged) = (length(Duration::from_secs(6)), 0);
+    while damaged == 0 || world.age() < until {
+        world.pass(Duration::from_secs(1));
+        let mut records = 0;
+        world.rest_all(|world| {
+            let batch = damage(world);
+            world.acknowledged().expire(0, batch.first..batch.last + 1);
+            records = batch.last + 1 - batch.first;
+        });
+        damaged += records;
+        world.wait_until_caught_up(SOON);
+        let of = |process: &Service| {
+            process.metric("streamproc_events_skipped_total", &["reason=\"corrupt\""]).unwrap_or(0.0)
+        };
+        let skipped = world.processes.iter().map(of).sum::<f64>();
+        assert!((skipped - records as f64).abs() < 0.5, "{skipped} records were skipped, not {records}");
+    }
+    for process in &world.processes {
+        held::wait_until_ready(process, SOON);
+    }
+    let report = world.end();
+    assert_eq!(i64::try_from(report.events - report.documents), Ok(damaged), "{report:#?}");
+}
+
+/// The topic is deleted and made anew, under a service that reads it, and fills up to offsets that it had. What had been
+/// committed is stored; all partitions are held, and nothing is committed, until an operator sets offsets.
+#[test]
+fn topic_made_again() {
+    let mut world = Plan::new("topic_made_again").of_good_events().begin();
+    std::thread::sleep(length(Duration::from_secs(2)));
+    world.make_topic_anew();
+    wait::until_ok(SOON, "all partitions to be held", || {
+        let seen = world.processes.iter().map(held::conditions).collect::<Result<Vec<_>, _>>()?.concat();
+        let held = seen.iter().filter(|condition| condition.reason == "out_of_range").count();
+        if held == world.partitions { Ok(()) } else { Err(format!("{seen:#?}")) }
+    });
+    std::thread::sleep(length(Duration::from_secs(2)));
+    assert_eq!(world.committed(), BTreeMap::new(), "nobody has set an offset");
+    world.rest_all(|world| {
+        let beginning = (0..6).map(|partition| (partition, 0)).collect();
+        world.stage.cluster.commit(&world.stage.group, &world.stage.topic, &beginning);
+    });
     world.is_calm();
     for process in &world.processes {
         held::wait_until_ready(process, SOON);

@@ -11,10 +11,10 @@ use streamproc::sandbox::{Effect, Fault};
 
 use crate::judge::judge;
 use crate::scenario::{self, Report};
-use crate::stage::flow::{Acknowledged, Flow, Mix};
+use crate::stage::flow::{Acknowledged, Fate, Flow, Mix, Sent};
 use crate::stage::members;
 use crate::stage::watch::Watch;
-use crate::stage::{Layout, Stage};
+use crate::stage::{Layout, SOON, Stage};
 use crate::support::guard::Signal;
 use crate::support::kafka::{self, Cluster};
 use crate::support::service::{Service, Setup};
@@ -32,6 +32,8 @@ pub(super) struct Plan {
     pub(super) mix: Mix,
     /// Lines of the configuration, with their sections.
     pub(super) settings: Vec<(&'static str, String)>,
+    /// Variables of the processes' environment.
+    pub(super) variables: Vec<(&'static str, String)>,
     /// The defect in the service, in a build that has defects.
     pub(super) mutant: Option<Mutant>,
     /// A5: how long after the last fault all that was acknowledged by then may take to be committed.
@@ -54,6 +56,7 @@ impl Plan {
                 ..Mix::plain(60, 600)
             },
             settings: Vec::new(),
+            variables: Vec::new(),
             mutant: None,
             recovery: Duration::from_secs(30),
         }
@@ -110,6 +113,7 @@ impl Plan {
             gone: BTreeMap::new(),
             broken: Vec::new(),
             flow,
+            earlier: Acknowledged::default(),
             watch,
             stage,
             seed,
@@ -142,6 +146,8 @@ pub(super) struct World {
     /// What earlier watches have seen.
     broken: Vec<String>,
     flow: Flow,
+    /// What was acknowledged in an earlier topic of the same name: good events, each with one content.
+    earlier: Acknowledged,
     watch: Watch,
     seed: u64,
     plan: Plan,
@@ -166,6 +172,9 @@ impl World {
     /// Starts another process of the service.
     pub(super) fn add(&mut self) {
         let mut setup = Setup::new(&self.config);
+        for (name, value) in &self.plan.variables {
+            setup = setup.variable(name, value);
+        }
         if let Some(mutant) = self.plan.mutant {
             setup = setup.variable("STREAMPROC_MUTANT", &format!("{mutant:?}"));
         }
@@ -278,6 +287,36 @@ impl World {
         self.watch = Watch::start(&self.stage, self.flow.acknowledged());
     }
 
+    /// The topic is deleted, and made anew. What was not committed by then has gone with it. Events of other devices flow
+    /// from now on, until there are more of them than there were before.
+    pub(super) fn make_topic_anew(&mut self) {
+        let before = self.flow.finish();
+        let committed = self.committed();
+        self.stage.cluster.delete_topic(&self.stage.topic);
+        for (partition, sent) in &*before.lock() {
+            for sent in sent {
+                let is_done = committed.get(partition).is_some_and(|at| sent.offset < *at);
+                let fate = if is_done { sent.fate } else { Fate::Expired };
+                self.earlier.note(*partition, Sent { fate, ..*sent });
+            }
+        }
+        let partitions = i32::try_from(self.partitions).expect("a count");
+        self.stage.cluster.create_topic(&self.stage.topic, partitions, &[]);
+        self.plan.mix.first_device += self.plan.mix.devices;
+        self.flow = Flow::start_mixed(&self.stage, self.plan.mix);
+        self.watch_anew();
+        self.faults += 1;
+        wait::until(SOON, "as many events as before", || {
+            (self.flow.acknowledged().count() > before.count()).then_some(())
+        });
+    }
+
+    /// Waits until all that was acknowledged by now is committed.
+    #[track_caller]
+    pub(super) fn wait_until_caught_up(&self, limit: Duration) {
+        wait_until_committed(&self.stage, &self.processes, &self.flow.acknowledged().ends(), limit);
+    }
+
     /// The last fault is over.
     pub(super) fn is_calm(&mut self) {
         self.calm = Some((Instant::now(), self.flow.acknowledged().ends()));
@@ -319,6 +358,11 @@ impl World {
             peak_resident_bytes: peak,
             ..Report::default()
         };
+        for (partition, sent) in &*self.earlier.lock() {
+            for sent in sent {
+                acknowledged.note(*partition, *sent);
+            }
+        }
         let examples = judge(&self.stage, &acknowledged, &self.gone, &mut report);
         report.seconds = self.begun.elapsed().as_secs_f64();
         report.tell();

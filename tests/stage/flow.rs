@@ -168,6 +168,8 @@ impl Acknowledged {
 #[derive(Clone, Copy, Debug)]
 pub struct Mix {
     pub devices: usize,
+    /// The number of the first of them.
+    pub first_device: usize,
     pub per_second: usize,
     /// How many have the id of one of their device's last events, and another content.
     pub updates: f64,
@@ -191,6 +193,7 @@ impl Mix {
     pub fn plain(devices: usize, per_second: usize) -> Self {
         Self {
             devices,
+            first_device: 0,
             per_second,
             updates: 0.0,
             repeats: 0.0,
@@ -308,7 +311,8 @@ impl Devices {
 
     /// The offset is not known yet.
     fn next(&mut self) -> Sent {
-        let sent = self.pick();
+        let mut sent = self.pick();
+        sent.device += self.mix.first_device;
         let is_full = self.mix.full == Some(sent.device) && sent.fate != Fate::Bad;
         Sent { fate: if is_full { Fate::Full } else { sent.fate }, ..sent }
     }

@@ -65,6 +65,8 @@ pub struct Layout {
     pub physical_partitions: u32,
     /// Request units a second, if there is a limit.
     pub throughput: Option<u64>,
+    /// Regions of the account beside the first one.
+    pub further_regions: Vec<String>,
     /// What clients reach Cosmos DB through.
     pub cosmos_proxy: Option<Arc<Proxy>>,
     /// Where Cosmos DB says that it is, if something stands before it.
@@ -81,6 +83,7 @@ impl Default for Layout {
             unique_keys: Vec::new(),
             physical_partitions: CosmosOptions::default().physical_partitions,
             throughput: None,
+            further_regions: Vec::new(),
             cosmos_proxy: None,
             cosmos_at: None,
         }
@@ -108,6 +111,7 @@ impl Stage {
         let cosmos_at = layout.cosmos_at.or(through);
         let cosmos = CosmosOptions {
             containers: vec![container],
+            further_regions: layout.further_regions,
             throughput: layout.throughput,
             physical_partitions: layout.physical_partitions,
             advertised: cosmos_at.clone(),

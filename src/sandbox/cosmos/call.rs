@@ -91,11 +91,13 @@ pub(super) struct Call {
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
     pub(super) kind: Kind,
+    /// Which of the account's regions is asked.
+    pub(super) region: usize,
 }
 
 impl Call {
     /// Takes a request apart. A slash at the end is dropped: Microsoft's Python SDK ends its paths
-    /// with one, the service takes it, and the emulator refuses it.
+    /// with one, the service takes it, and the emulator refuses it. It goes to the first region.
     pub(super) fn new(
         method: Method,
         path: &str,
@@ -106,7 +108,7 @@ impl Call {
         let path = path.trim_matches('/').to_owned();
         let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
         let kind = Kind::of(&method, &segments, &headers);
-        Self { method, path, query: query.map(str::to_owned), headers, body, kind }
+        Self { method, path, query: query.map(str::to_owned), headers, body, kind, region: 0 }
     }
 
     /// The partition key as the client sent it: a JSON array, such as `["device-1"]`.

@@ -16,7 +16,7 @@ use anyhow::{Context, bail, ensure};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use azure_core::http::Request;
 use azure_data_cosmos_driver::in_memory_emulator::{
-    EmulatorStore, InMemoryEmulatorHttpClient, VirtualAccountConfig, VirtualRegion,
+    EmulatorStore, InMemoryEmulatorHttpClient, ReplicationConfig, VirtualAccountConfig, VirtualRegion,
 };
 use bytes::Bytes;
 use serde::Deserialize;
@@ -83,21 +83,43 @@ pub(super) struct Shape {
     pub(super) throughput: Option<u64>,
 }
 
-/// The emulator behind one gateway address.
+/// One of the account's regions, and where the account says that it is.
+#[derive(Clone, Debug)]
+pub(super) struct Region {
+    pub(super) name: String,
+    pub(super) gateway: Url,
+}
+
+/// The emulator behind a gateway address for each region.
 pub(super) struct Emulator {
     client: InMemoryEmulatorHttpClient,
-    gateway: Url,
+    regions: Vec<Region>,
     /// Resource id → name, of databases and of containers. Forgotten whenever one is created or deleted.
     names: Mutex<HashMap<String, String>>,
     coarse: CoarseContainers,
 }
 
 impl Emulator {
-    /// An empty account of one region whose address is `gateway`.
-    pub(super) fn new(region: &str, gateway: Url) -> anyhow::Result<Self> {
-        let region = VirtualRegion::new(region, gateway.clone());
-        let client = InMemoryEmulatorHttpClient::try_new(VirtualAccountConfig::new(vec![region])?)?;
-        Ok(Self { client, gateway, names: Mutex::default(), coarse: CoarseContainers::default() })
+    /// An empty account of these regions. The first one takes the writes; what it has written is in the others when
+    /// it answers, as in an account of strong consistency.
+    pub(super) fn new(regions: Vec<Region>) -> anyhow::Result<Self> {
+        let virtual_regions =
+            regions.iter().map(|region| VirtualRegion::new(&region.name, region.gateway.clone())).collect();
+        let account = VirtualAccountConfig::new(virtual_regions)?
+            .with_replication_config(ReplicationConfig::immediate());
+        let client = InMemoryEmulatorHttpClient::try_new(account)?;
+        Ok(Self { client, regions, names: Mutex::default(), coarse: CoarseContainers::default() })
+    }
+
+    /// The region that takes the writes now.
+    pub(super) fn writing(&self) -> usize {
+        let name = self.store().config().write_region_name();
+        self.region(&name).unwrap_or_default()
+    }
+
+    /// Which region has this name.
+    pub(super) fn region(&self, name: &str) -> Option<usize> {
+        self.regions.iter().position(|region| region.name == name)
     }
 
     pub(super) fn store(&self) -> Arc<EmulatorStore> {
@@ -114,7 +136,9 @@ impl Emulator {
         {
             return Ok(*refusal);
         }
-        let mut answer = self.send(&call.method, &path, call.query.as_deref(), &headers, &call.body).await?;
+        let mut answer = self
+            .send_to(call.region, &call.method, &path, call.query.as_deref(), &headers, &call.body)
+            .await?;
         if call.kind == Kind::Metadata && call.method != Method::GET {
             self.names().clear();
             if call.method == Method::DELETE && answer.status.is_success() {
@@ -253,6 +277,7 @@ impl Emulator {
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Sends to the region that takes the writes.
     async fn send(
         &self,
         method: &Method,
@@ -261,7 +286,20 @@ impl Emulator {
         headers: &HeaderMap,
         body: &Bytes,
     ) -> anyhow::Result<Answer> {
-        let mut url = self.gateway.clone();
+        self.send_to(self.writing(), method, path, query, headers, body).await
+    }
+
+    /// The emulator knows by a request's address which region is asked.
+    async fn send_to(
+        &self,
+        region: usize,
+        method: &Method,
+        path: &str,
+        query: Option<&str>,
+        headers: &HeaderMap,
+        body: &Bytes,
+    ) -> anyhow::Result<Answer> {
+        let mut url = self.regions.get(region).context("no such region")?.gateway.clone();
         url.set_path(path);
         url.set_query(query);
         let mut request = Request::new(url, method.as_str().parse()?);

@@ -6,6 +6,7 @@
 
 mod call;
 mod control;
+mod doors;
 mod emulator;
 mod fault;
 mod journal;
@@ -30,7 +31,8 @@ pub use journal::Journal;
 pub use key::{KEY_SENTENCE, key_for, public_key};
 pub use stats::{Answered, Stats};
 
-use emulator::{Emulator, Shape};
+use doors::Doors;
+use emulator::{Emulator, Region, Shape};
 use server::Service;
 use throughput::Throughput;
 use token::Tokens;
@@ -42,6 +44,10 @@ pub struct CosmosOptions {
     pub port: u16,
     /// The name of the account's only region.
     pub region: String,
+    /// Further regions, each at an address of its own. Then the first one has one too, and the account's address leads to
+    /// the region that takes the writes.
+    #[doc(hidden)]
+    pub further_regions: Vec<String>,
     /// The database.
     pub database: String,
     /// The containers in it.
@@ -67,6 +73,7 @@ impl Default for CosmosOptions {
         Self {
             port: 0,
             region: "West Europe".into(),
+            further_regions: Vec::new(),
             database: "streaming".into(),
             containers: vec![ContainerOptions::default()],
             throughput: None,
@@ -118,6 +125,7 @@ pub struct EmbeddedCosmos {
     containers: Vec<ContainerOptions>,
     shape: Shape,
     service: Arc<Service>,
+    doors: Arc<Doors>,
 }
 
 impl EmbeddedCosmos {
@@ -137,11 +145,18 @@ impl EmbeddedCosmos {
         let listener = super::listen("Cosmos DB", options.port)?;
         let address = listener.local_addr()?;
         let endpoint = server::endpoint(address)?;
+        let further = Doors::listen(&options.region, &options.further_regions)?;
+        let regions = if further.is_empty() {
+            let gateway = options.advertised.unwrap_or_else(|| endpoint.clone());
+            vec![Region { name: options.region, gateway }]
+        } else {
+            further.iter().map(|(region, _)| region.clone()).collect()
+        };
         let key = options.key.unwrap_or_else(public_key);
         let shape =
             Shape { physical_partitions: options.physical_partitions, throughput: options.throughput };
         let service = Arc::new(Service {
-            emulator: Emulator::new(&options.region, options.advertised.unwrap_or_else(|| endpoint.clone()))?,
+            emulator: Emulator::new(regions)?,
             key: RwLock::new(Secret::new(key.clone())),
             tokens: Tokens::default(),
             faults: Faults::default(),
@@ -161,13 +176,15 @@ impl EmbeddedCosmos {
         };
         runtime.spawn(prepare).await.context("the embedded Cosmos DB")??;
         let serving = Arc::clone(&service);
+        let doors = Arc::new(Doors::open(further, &service, runtime));
+        let behind = Arc::clone(&doors);
         runtime.spawn(async move {
             if let Ok(listener) = tokio::net::TcpListener::from_std(listener) {
-                server::serve(listener, serving).await;
+                server::serve(listener, serving, behind).await;
             }
         });
         let CosmosOptions { database, containers, .. } = options;
-        Ok(Self { endpoint, key, database, containers, shape, service })
+        Ok(Self { endpoint, key, database, containers, shape, service, doors })
     }
 
     /// Where clients find it, `http://127.0.0.1:8081/`.
@@ -251,6 +268,18 @@ impl EmbeddedCosmos {
     #[doc(hidden)]
     pub async fn create_container(&self, container: &ContainerOptions) -> anyhow::Result<()> {
         self.service.emulator.create_container(&self.database, container, self.shape).await
+    }
+
+    /// Whether one of several regions can be reached. Of one that cannot, connections are cut and refused; nor does the
+    /// account's address lead anywhere while that region takes the writes.
+    ///
+    /// # Errors
+    ///
+    /// When the account has no such region, or it has the account's address.
+    #[doc(hidden)]
+    pub fn set_reachable(&self, region: &str, reachable: bool) -> anyhow::Result<()> {
+        let which = self.service.emulator.region(region).with_context(|| format!("no region {region}"))?;
+        self.doors.set_open(which, reachable)
     }
 
     /// The emulator's own store, for what goes beyond faults: splits, merges, regions.

@@ -11,10 +11,11 @@ use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 use super::call::{Call, Kind};
 use super::control;
+use super::doors::Doors;
 use super::emulator::{Answer, Emulator, Shape};
 use super::fault::{Effect, Faults};
 use super::journal::Journal;
@@ -48,8 +49,9 @@ pub(super) struct Service {
 #[error("the sandbox was asked to drop this connection")]
 struct Dropped;
 
-/// Serves connections until the task is dropped.
-pub(super) async fn serve(listener: TcpListener, service: Arc<Service>) {
+/// Serves connections to the account's address until the task is dropped. They lead to the region that takes the writes
+/// when a request comes, as far as it can be reached; the real service's name is made to lead there within minutes.
+pub(super) async fn serve(listener: TcpListener, service: Arc<Service>, doors: Arc<Doors>) {
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             // Out of file descriptors, most likely: others may close some.
@@ -57,18 +59,33 @@ pub(super) async fn serve(listener: TcpListener, service: Arc<Service>) {
             continue;
         };
         let _ = stream.set_nodelay(true);
-        let service = Arc::clone(&service);
-        tokio::spawn(async move {
-            let answer = hyper::service::service_fn(|request: Request<hyper::body::Incoming>| {
-                respond(Arc::clone(&service), request.map(Body::new))
-            });
-            // An error here is a client that went away, or a connection dropped on purpose.
-            let _ = Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), answer).await;
-        });
+        let (service, doors) = (Arc::clone(&service), Arc::clone(&doors));
+        tokio::spawn(converse(stream, service, move |service| {
+            let region = service.emulator.writing();
+            doors.is_open(region).then_some(region)
+        }));
     }
 }
 
-async fn respond(service: Arc<Service>, request: Request<Body>) -> Result<Response<Body>, Dropped> {
+/// Answers what comes on one connection, each time from the region that is named; from none, it is closed.
+pub(super) async fn converse(
+    stream: TcpStream,
+    service: Arc<Service>,
+    region: impl Fn(&Service) -> Option<usize>,
+) {
+    let answer = hyper::service::service_fn(|request: Request<hyper::body::Incoming>| {
+        let (service, region) = (Arc::clone(&service), region(&service));
+        async move { respond(service, region.ok_or(Dropped)?, request.map(Body::new)).await }
+    });
+    // An error here is a client that went away, or a connection dropped on purpose.
+    let _ = Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), answer).await;
+}
+
+async fn respond(
+    service: Arc<Service>,
+    region: usize,
+    request: Request<Body>,
+) -> Result<Response<Body>, Dropped> {
     let (parts, body) = request.into_parts();
     let body = match read(body).await {
         Ok(body) => body,
@@ -81,6 +98,7 @@ async fn respond(service: Arc<Service>, request: Request<Body>) -> Result<Respon
         return Ok(response(answer));
     }
     let call = Call::new(parts.method, parts.uri.path(), parts.uri.query(), parts.headers, body);
+    let call = Call { region, ..call };
     // In a task of its own: a client that hangs up does not stop the service from doing the work, which
     // is how a request that timed out comes to be carried out late.
     let answer = tokio::spawn(async move { service.answer(&call).await }).await;

@@ -6,14 +6,16 @@
 //!
 //! Retries of throttled requests are ours, so that one lane's 429 slows that lane and is seen; the
 //! driver keeps its own three quick retries of failed connections and its failover between regions.
-//! Everything together ends within the request timeout.
+//! Everything together ends within the request timeout. What its failover leaves out is made up for (`outage`).
 
 mod account;
 mod answer;
 mod connection;
+mod outage;
 mod ranges;
 
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
 
 use azure_data_cosmos_driver::models::{
     CosmosOperation, ItemReference, PartitionKey as DriverKey, PartitionKeyValue,
@@ -21,6 +23,7 @@ use azure_data_cosmos_driver::models::{
 
 use self::connection::Connection;
 pub use self::connection::{ConnectError, CredentialSource, Target};
+use self::outage::{Outage, PATIENCE};
 use super::{KeyRange, Kind, Obstacle, Request, Store};
 use crate::core::key::{KeyPart, PartitionKey};
 use crate::core::write::lane::Answer;
@@ -29,7 +32,8 @@ use crate::core::write::verdict::Status;
 /// The container that documents go to.
 pub struct Cosmos {
     target: Target,
-    connection: RwLock<Arc<Connection>>,
+    connection: Arc<RwLock<Arc<Connection>>>,
+    outage: Outage,
 }
 
 impl std::fmt::Debug for Cosmos {
@@ -45,11 +49,28 @@ impl Cosmos {
     /// is not there or has other partition key paths, the account has several write regions.
     pub async fn connect(target: Target) -> Result<Self, ConnectError> {
         let connection = Connection::open(&target).await?;
-        Ok(Self { target, connection: RwLock::new(Arc::new(connection)) })
+        let connection = Arc::new(RwLock::new(Arc::new(connection)));
+        Ok(Self { target, connection, outage: Outage::default() })
     }
 
     fn connection(&self) -> Arc<Connection> {
         Arc::clone(&self.connection.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Connects anew, and nobody waits for it: what is asked meanwhile goes by the connection there is.
+    fn connect_anew(&self) {
+        let (target, connection) = (self.target.clone(), Arc::clone(&self.connection));
+        tokio::spawn(async move {
+            match tokio::time::timeout(PATIENCE, Connection::open(&target)).await {
+                Ok(Ok(renewed)) => {
+                    tracing::info!(endpoint = %target.endpoint, "nobody has taken the writes for long: connected anew");
+                    *connection.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(renewed);
+                }
+                // Whoever waits for an answer says what is wrong.
+                Ok(Err(error)) => tracing::debug!(%error, "cannot connect anew"),
+                Err(_) => tracing::debug!("cannot connect anew: no answer in time"),
+            }
+        });
     }
 }
 
@@ -77,6 +98,9 @@ impl Store for Cosmos {
         };
         if answer.is_throttled() {
             connection.renew_ranges().await;
+        }
+        if self.outage.is_long(answer.status, Instant::now()) {
+            self.connect_anew();
         }
         answer
     }
