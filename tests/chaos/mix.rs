@@ -1,4 +1,4 @@
-//! Everything at once, at random: the soak.
+//! Everything at once, at random: the soak, which has three brokers of its own besides, to kill them.
 //!
 //! Two things let an older content of a document win over a newer one, and are said to in docs/operations.md: a
 //! request whose time is over may still land, and so may those of a process that has lost its partitions without
@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rand::Rng;
 use streamproc::sandbox::{Effect, Fault};
 
+use crate::brokers::cluster;
 use crate::scenario::{is_soak, length};
 use crate::stage::flow::Mix;
 use crate::stage::held;
@@ -17,6 +18,9 @@ use crate::world::{Plan, World};
 
 /// The longest pause between two faults.
 const PAUSE: Duration = Duration::from_secs(4);
+
+/// How many brokers a soak has.
+const BROKERS: usize = 3;
 
 #[test]
 fn everything() {
@@ -30,15 +34,15 @@ fn everything_with_updates() {
 
 /// With what lands late, or without it.
 fn play(plan: Plan, is_late: bool) {
-    let per_second = if is_soak() { 1_200 } else { 600 };
+    let per_second = if is_soak() { 1_250 } else { 600 };
     let plan = Plan {
         layout: Layout { partitions: 12, unique_keys: vec!["/serial".into()], ..Layout::default() },
         processes: 3,
         mix: Mix { devices: 200, per_second, ..plan.mix },
         recovery: Duration::from_mins(1),
-        ..plan.set("cosmos", "request_timeout = \"3s\"")
+        ..plan.set("cosmos", "request_timeout = \"3s\"").set("dead_letter", "oversize = \"pause\"")
     };
-    let mut world = plan.begin();
+    let mut world = if is_soak() { plan.begin_on(cluster(BROKERS)) } else { plan.begin() };
     let until = length(Duration::from_secs(20));
     while world.age() < until {
         something(&mut world, is_late);
@@ -75,7 +79,29 @@ fn something(world: &mut World, is_late: bool) {
             world.pass(Duration::from_secs(10));
             world.freeze(which, false);
         }
+        5 => {
+            // No dead letter fits any more.
+            world.stage.set_largest_letter(100);
+            world.faults += 1;
+            world.pass(PAUSE);
+            world.stage.set_largest_letter(1 << 20);
+        }
+        6 if is_soak() => lose_broker(world),
         _ => sicken(world, is_late),
+    }
+}
+
+/// A broker is killed, whatever it leads, and comes back.
+fn lose_broker(world: &mut World) {
+    let cluster = world.stage.cluster;
+    let node = world.random.random_range(1..=3);
+    cluster.kill(node);
+    world.faults += 1;
+    world.pass(Duration::from_secs(8));
+    cluster.start_again(node);
+    for partition in 0..world.partitions {
+        let partition = i32::try_from(partition).expect("few");
+        cluster.wait_for_in_sync(&world.stage.topic, partition, BROKERS, SOON);
     }
 }
 
