@@ -20,4 +20,4 @@ name=$(scenarios | grep -x "[a-z_]*::$scenario") || {
   echo "there is no scenario $scenario; 'scripts/soak.sh list' names them" >&2
   exit 2
 }
-STREAMPROC_SOAK_MINUTES=$minutes cargo test --locked --test chaos -- --nocapture --exact "$name"
+STREAMPROC_SOAK_MINUTES=$minutes cargo test --locked --test chaos -- --nocapture --include-ignored --exact "$name"

@@ -28,6 +28,7 @@ fn broker_killed() {
         world.faults += 1;
         world.pass(Duration::from_secs(8));
         cluster.start_again(node);
+        world.is_calm();
         for partition in 0..world.partitions {
             let partition = i32::try_from(partition).unwrap();
             cluster.wait_for_in_sync(&world.stage.topic, partition, 3, SOON);
@@ -68,12 +69,12 @@ fn broker_frozen() {
         // Longer than a session.
         std::thread::sleep(Duration::from_secs(8));
         cluster.thaw(1);
+        world.is_calm();
         world.pass(Duration::from_secs(3));
         if world.age() >= until {
             break;
         }
     }
-    world.is_calm();
     world.end();
 }
 

@@ -42,6 +42,7 @@ fn record_times_jump() {
         world.pass(Duration::from_secs(3));
         let which = world.any();
         world.roll(which);
+        world.is_calm();
         world.wait_until_shared();
     }
     world.end();

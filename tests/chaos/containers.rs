@@ -37,10 +37,10 @@ fn key_changed() {
     let mut world = Plan { layout, ..Plan::new("key_changed").of_good_events() }.begin();
     std::thread::sleep(Duration::from_secs(2));
     world.stage.delete_container();
+    world.forget_what_was_stored();
     for process in &world.processes {
         held::wait_for(process, "container_missing", &["cosmos.container"], SOON);
     }
-    world.forget_what_was_stored();
     world.stage.create_container_with(&["/type".into()]);
     world.faults += 1;
     for process in &world.processes {

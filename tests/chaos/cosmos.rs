@@ -134,9 +134,14 @@ fn throttled() {
     };
     std::thread::sleep(Duration::from_secs(5));
     let needed = of_load(&world);
+    assert!(needed > 100.0, "{needed} RU/s");
     world.stage.cosmos().set_throughput((needed / 10.0) as u64);
     world.faults += 1;
     std::thread::sleep(length(Duration::from_secs(10)));
+    for process in &world.processes {
+        let throttled = process.metric("streamproc_store_throttled_total", &[]);
+        assert!(throttled.is_some_and(|requests| requests > 0.0), "{throttled:?} requests were throttled");
+    }
     world.stage.cosmos().set_throughput(100_000);
     // What is provisioned is found out again within half a minute (docs/adr/0023).
     world.is_calm();
@@ -150,11 +155,12 @@ fn container_made_again() {
     let mut world = Plan::new("container_made_again").of_good_events().begin();
     std::thread::sleep(length(Duration::from_secs(2)));
     world.stage.delete_container();
+    // What is acknowledged from now on was not in it.
+    world.forget_what_was_stored();
     world.faults += 1;
     for process in &world.processes {
         held::wait_for(process, "container_missing", &["cosmos.container"], SOON);
     }
-    world.forget_what_was_stored();
     world.stage.create_container();
     world.is_calm();
     world.end();

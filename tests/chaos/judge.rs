@@ -113,7 +113,11 @@ fn in_topic(stage: &Stage, sent: &Sent) -> Vec<(i32, i64, String)> {
 }
 
 fn is_letter_of(letter: &Received, sent: &Sent) -> bool {
-    letter.text() == sent.text() && letter.header("streamproc-reason").as_deref() == sent.reason()
+    // The key is the device's, or the id where a topic is compacted.
+    let keys = [format!("device-{}", sent.device), sent.id()];
+    letter.text() == sent.text()
+        && letter.header("streamproc-reason").as_deref() == sent.reason()
+        && letter.key.as_deref().is_some_and(|key| keys.iter().any(|wanted| wanted.as_bytes() == key))
 }
 
 fn named(document: &Value) -> Option<(usize, usize)> {
@@ -128,10 +132,17 @@ fn is_as_sent(mut document: Value, sent: &Sent) -> bool {
     let stamps = ["enqueuedAt", "processedAt"].map(|name| fields.remove(name));
     let are_stamps =
         stamps.iter().flatten().filter_map(Value::as_str).filter(|text| is_stamp(text)).count() == 2;
+    let is_enqueued_as_sent = sent.time.is_none_or(|time| stamps[0] == Some(json!(stamp(time))));
     let mut expected: Value = serde_json::from_str(&sent.text()).expect("the sender's JSON");
     expected["id"] = json!(sent.id());
     expected["createdAt"] = json!("2026-05-16T17:16:40.000Z");
-    are_stamps && document == expected
+    are_stamps && is_enqueued_as_sent && document == expected
+}
+
+/// A time in milliseconds since 1970, as documents have it.
+fn stamp(millis: i64) -> String {
+    let time = chrono::DateTime::from_timestamp_millis(millis).expect("a time of these centuries");
+    time.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }
 
 /// `2026-05-16T17:16:40.000Z`.

@@ -73,7 +73,6 @@ fn region_failover() {
             break;
         }
     }
-    world.is_calm();
     for process in &world.processes {
         held::wait_until_ready(process, SOON);
     }
@@ -88,6 +87,7 @@ fn hand_over(world: &mut World, to: &str) {
     store.begin_failover(to).expect("a region of the account");
     world.pass(Duration::from_secs(2));
     store.complete_failover();
+    world.is_calm();
     world.faults += 1;
     world.wait_until_caught_up(SOON);
 }

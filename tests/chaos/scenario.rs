@@ -16,6 +16,12 @@ pub(super) fn is_soak() -> bool {
     std::env::var_os("STREAMPROC_SOAK_MINUTES").is_some()
 }
 
+/// How many devices there are: in a soak many, since the emulator of Cosmos DB copies all documents of a physical
+/// partition for every batch (`src/sandbox/cosmos`), and a few devices' documents of half an hour are too many.
+pub(super) fn devices(short: usize) -> usize {
+    if is_soak() { 10_000 } else { short }
+}
+
 /// A new seed, or that of an earlier run.
 pub(super) fn seed() -> u64 {
     let given = std::env::var("STREAMPROC_SEED").ok();

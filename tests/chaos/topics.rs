@@ -6,7 +6,7 @@ use std::time::Duration;
 use rand::Rng;
 
 use crate::scenario::length;
-use crate::stage::flow::{Fate, Mix, Sent};
+use crate::stage::flow::{Mix, Sent};
 use crate::stage::{Layout, SOON, held};
 use crate::support::kafka::{self, Producer, Record, StoredBatch};
 use crate::support::service::Service;
@@ -29,8 +29,7 @@ fn transactions() {
     while world.age() < until || aborted < 100 {
         let is_aborted = world.random.random_bool(0.5);
         let device = if is_aborted { ABORTED } else { IN_TRANSACTIONS };
-        let sent =
-            |number| Sent { offset: 0, device: device + number % 7, number, version: 0, fate: Fate::Stored };
+        let sent = |number| Sent { device: device + number % 7, number, ..Sent::default() };
         let count = world.random.random_range(1..50);
         let batch: Vec<_> = (number..number + count).map(sent).collect();
         number += count;

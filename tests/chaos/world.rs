@@ -53,7 +53,7 @@ impl Plan {
                 bad: 0.01,
                 refused: 0.005,
                 seed: 0,
-                ..Mix::plain(60, 600)
+                ..Mix::plain(scenario::devices(60), 600)
             },
             settings: Vec::new(),
             variables: Vec::new(),
@@ -347,7 +347,10 @@ impl World {
         wait_until_committed(&self.stage, &self.processes, &acknowledged.ends(), Duration::from_mins(2));
         self.look_at_memory();
         let peak = self.peak;
-        self.broken.extend(self.watch.finish().broken);
+        let seen = self.watch.finish();
+        assert!(seen.moves > 0, "nothing was ever committed: {seen:?}");
+        assert_eq!(seen.checked, acknowledged.count(), "the watch has looked for every event: {seen:?}");
+        self.broken.extend(seen.broken);
         let mut report = Report {
             scenario: self.plan.name.to_owned(),
             seed: self.seed,

@@ -4,6 +4,7 @@
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -18,6 +19,9 @@ const MIB: u64 = 1 << 20;
 
 /// Events a second.
 const PACE: usize = 200;
+
+/// How long to attack, so that it would be seen in what is stored.
+const LONG_ENOUGH: Duration = Duration::from_secs(4);
 
 /// What an attack may cost in memory: the answers of all connections that there may be, and some.
 const COSTS: u64 = 48 * MIB;
@@ -47,11 +51,15 @@ impl Busy {
         self.service.admin()
     }
 
-    /// Attacks for a while, and holds what was stored meanwhile against the pace of the events. What the attack
-    /// gives is held on to until all is looked at.
-    fn keeps_its_pace<T>(&self, what: &str, attack: impl FnOnce() -> T) {
+    /// Attacks, again and again for a while, and holds what was stored meanwhile against the pace of the events. What the
+    /// last attack gives is held on to until all is looked at.
+    fn keeps_its_pace<T>(&self, what: &str, mut attack: impl FnMut() -> T) {
         let (begun, before) = (Instant::now(), self.stage.cosmos().stats().documents());
-        let held = attack();
+        let mut held = Some(attack());
+        while begun.elapsed() < LONG_ENOUGH {
+            drop(held.take());
+            held = Some(attack());
+        }
         let (took, stored) = (begun.elapsed(), self.stage.cosmos().stats().documents() - before);
         let sent = took.as_secs_f64() * PACE as f64;
         println!(
@@ -102,8 +110,11 @@ fn connect(to: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// How many descriptors this process may have.
+/// How many descriptors this process may have: as many as it may ask for.
 fn descriptors() -> usize {
+    let own = std::process::id().to_string();
+    let raised = Command::new("prlimit").args(["--pid", &own, "--nofile=16384:"]).output();
+    println!("more descriptors: {raised:?}");
     let limits = fs::read_to_string("/proc/self/limits").expect("Linux has it");
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).expect("the limit");
     line.split_whitespace().next().and_then(|soft| soft.parse().ok()).unwrap_or(usize::MAX)
@@ -191,8 +202,13 @@ fn ten_thousand_connections_disturb_neither_the_stream_nor_the_probes() {
     busy.keeps_its_pace("connections", || {
         let admin = busy.admin();
         // By several at a time: one that does not get through at once is tried again after a second.
-        let some =
-            || thread::spawn(move || (0..many / 20).filter_map(|_| connect(admin).ok()).collect::<Vec<_>>());
+        let ask = move |_| {
+            let mut stream = connect(admin).ok()?;
+            // It may have had to make room already.
+            let _ = stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n");
+            Some(stream)
+        };
+        let some = || thread::spawn(move || (0..many / 20).filter_map(ask).collect::<Vec<_>>());
         let opening: Vec<_> = (0..20).map(|_| some()).collect();
         let held: Vec<_> = opening.into_iter().flat_map(|some| some.join().unwrap()).collect();
         assert!(held.len() > many * 9 / 10, "{} of {many}", held.len());
@@ -217,8 +233,8 @@ fn ten_thousand_connections_disturb_neither_the_stream_nor_the_probes() {
             assert!(failures_in_a_row < 3, "nobody says that it is alive");
             thread::sleep(Duration::from_millis(50));
         }
-        stop.store(true, Ordering::Relaxed);
-        flood.join().unwrap();
     });
+    stop.store(true, Ordering::Relaxed);
+    flood.join().unwrap();
     busy.end();
 }

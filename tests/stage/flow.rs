@@ -74,7 +74,7 @@ impl Poison {
 const CREATED: &str = "2026-05-16T17:16:40.000003Z";
 
 /// An event that Kafka has acknowledged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sent {
     pub offset: i64,
     pub device: usize,
@@ -82,6 +82,8 @@ pub struct Sent {
     /// Counts the contents that its id was sent with.
     pub version: u32,
     pub fate: Fate,
+    /// What its record gives as its time, if anything, in milliseconds since 1970.
+    pub time: Option<i64>,
 }
 
 impl Sent {
@@ -139,7 +141,7 @@ impl Acknowledged {
     pub fn of(places: &[(i32, i64)], names: impl Iterator<Item = (usize, usize)>) -> Self {
         let acknowledged = Self::default();
         for ((partition, offset), (device, number)) in places.iter().zip(names) {
-            let sent = Sent { offset: *offset, device, number, version: 0, fate: Fate::Stored };
+            let sent = Sent { offset: *offset, device, number, ..Sent::default() };
             acknowledged.note(*partition, sent);
         }
         acknowledged
@@ -248,9 +250,9 @@ impl Flow {
                 };
                 let record = |sent: &Sent| {
                     let record = Record::new(sent.text()).key(key(sent));
-                    match mix.times {
-                        [] => record,
-                        times => record.at(times[sent.number % times.len()]),
+                    match sent.time {
+                        None => record,
+                        Some(time) => record.at(time),
                     }
                 };
                 let records: Vec<_> = batch.iter().map(record).collect();
@@ -314,7 +316,9 @@ impl Devices {
         let mut sent = self.pick();
         sent.device += self.mix.first_device;
         let is_full = self.mix.full == Some(sent.device) && sent.fate != Fate::Bad;
-        Sent { fate: if is_full { Fate::Full } else { sent.fate }, ..sent }
+        let times = self.mix.times;
+        let time = (!times.is_empty()).then(|| times[sent.number % times.len()]);
+        Sent { fate: if is_full { Fate::Full } else { sent.fate }, time, ..sent }
     }
 
     fn pick(&mut self) -> Sent {
@@ -339,7 +343,7 @@ impl Devices {
         {
             let version = version + u32::from(is_update);
             recent.insert(number, version);
-            return Sent { offset: 0, device, number, version, fate };
+            return Sent { device, number, version, fate, ..Sent::default() };
         }
         let number = *next;
         *next += 1;
@@ -350,6 +354,6 @@ impl Devices {
                 recent.pop_first();
             }
         }
-        Sent { offset: 0, device, number, version: 0, fate }
+        Sent { device, number, fate, ..Sent::default() }
     }
 }

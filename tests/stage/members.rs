@@ -38,6 +38,8 @@ pub fn wait_until_shared(services: &[&Service], partitions: usize, least: usize)
 /// Has a process end in good order.
 #[track_caller]
 pub fn terminate(service: &Service) {
+    // In the first milliseconds nobody listens for signals yet, and there is nothing to end in good order.
+    wait::until(SOON, "its first word", || (!service.stderr().is_empty()).then_some(()));
     service.signal(Signal::Term);
     let status = service.wait_for_exit(Duration::from_secs(20));
     assert!(status.success(), "{status}\n{}", service.tail());

@@ -23,6 +23,9 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// How long one look may wait for Kafka.
 const LIMIT: Duration = Duration::from_secs(2);
 
+/// How often Kafka is asked for the last look.
+const LAST_TRIES: usize = 5;
+
 /// How many breaches are kept.
 const KEPT: usize = 20;
 
@@ -41,6 +44,8 @@ pub struct Seen {
     pub moves: usize,
     /// The last ones.
     pub committed: BTreeMap<i32, i64>,
+    /// How many acknowledged events lie below the last ones, and were looked for.
+    pub checked: usize,
     /// Where it was not as promised.
     pub broken: Vec<String>,
 }
@@ -108,20 +113,24 @@ struct Looker {
     journal: Arc<Journal>,
     letters: Letters,
     acknowledged: Acknowledged,
-    /// By partition: how many of the acknowledged events were looked for.
-    checked: BTreeMap<i32, usize>,
+    /// By partition: up to which offset the acknowledged events were looked for, and how many they were.
+    checked: BTreeMap<i32, (i64, usize)>,
     seen: Seen,
 }
 
 impl Looker {
     fn run(mut self, stop: &AtomicBool) -> Seen {
         // One look more after the end.
+        let mut left = LAST_TRIES;
         loop {
             let last = stop.load(Ordering::Relaxed);
-            if let Some(committed) = self.committed() {
-                self.look(&committed);
+            let committed = self.committed();
+            if let Some(committed) = &committed {
+                self.look(committed);
             }
-            if last {
+            left -= usize::from(last);
+            if last && (committed.is_some() || left == 0) {
+                self.seen.checked = self.checked.values().map(|(_, count)| count).sum();
                 return self.seen;
             }
             std::thread::sleep(PAUSE);
@@ -156,13 +165,17 @@ impl Looker {
     }
 
     fn look_below(&mut self, partition: i32, offset: i64) {
-        let checked = self.checked.entry(partition).or_default();
+        let (frontier, count) = self.checked.get(&partition).copied().unwrap_or_default();
         let covered: Vec<Sent> = {
             let acknowledged = self.acknowledged.lock();
             let Some(events) = acknowledged.get(&partition) else { return };
-            events.iter().skip(*checked).take_while(|sent| sent.offset < offset).copied().collect()
+            let below = |offset: i64| events.partition_point(|sent| sent.offset < offset);
+            // Of what was noted late some lies below: then all are looked for again.
+            let from = if below(frontier) == count { count } else { 0 };
+            let end = frontier.max(offset);
+            self.checked.insert(partition, (end, below(end)));
+            events[from..below(end)].to_vec()
         };
-        *checked += covered.len();
         for sent in covered {
             let has_ended = match sent.fate {
                 Fate::Stored => {
@@ -194,13 +207,14 @@ impl Looker {
     }
 }
 
-/// Whether this content was written, or a newer one in its place.
+/// Whether this content was ever written, or a newer one in its place. What may have been written over it since is
+/// another question.
 fn is_stored(journal: &Journal, sent: &Sent) -> bool {
-    let body = journal.body(&format!("[\"device-{}\"]", sent.device), &sent.id());
-    let version = body.as_deref().and_then(|body| {
+    let bodies = journal.bodies(&format!("[\"device-{}\"]", sent.device), &sent.id());
+    let version = |body: &str| {
         let (_, rest) = body.split_once("\"version\":")?;
         rest.split([',', '}']).next()?.parse::<u32>().ok()
-    });
+    };
     // Events without a version have one content.
-    body.is_some() && version.is_none_or(|version| version >= sent.version)
+    bodies.iter().any(|body| version(body).is_none_or(|version| version >= sent.version))
 }

@@ -6,8 +6,8 @@
 //! - while nobody starves, because the others write what they have, everybody waits; that is so while Cosmos
 //!   DB is slow for all;
 //! - now and then a record is taken all the same: what the group wants comes by the same queue;
-//! - if another has nothing left to write, it waits for about as long as its own writing takes of late, and then
-//!   the full one is paused. So who is quick waits for a moment, and not at all for one that was slow before; and
+//! - if another has nothing left to write, it waits for about as long as its own writing takes of late, though not
+//!   for ever, and then the full one is paused. So who is quick waits for a moment, and not at all for one that was slow before; and
 //!   while Cosmos DB is slow for all, the full one's batch ends before, and little is fetched twice.
 
 use std::time::{Duration, Instant};
@@ -16,6 +16,10 @@ use super::settings::Appetite;
 
 /// How many bytes are taken while everybody is full. It is beside the budget, and small.
 const TAKEN_WHILE_FULL: usize = 512 << 10;
+
+/// How long anybody starves for one that is full. After an outage the last writing took as long as that did, and
+/// who was ill with the others need not be well again with them.
+const LONGEST: Duration = Duration::from_secs(5);
 
 /// A partition that has no room.
 #[derive(Clone, Copy, Debug)]
@@ -64,9 +68,10 @@ impl Wait {
             self.waits.get_or_insert(Waits { starving_since: None, next_taken_at: now + patience, taken: 0 });
         waits.starving_since = starving.map(|_| waits.starving_since.unwrap_or(now));
         let is_quick = starving.is_none_or(|starving| starving <= patience);
-        let limit = starving.map_or(patience, |starving| starving.max(patience));
+        let limit = starving.map_or(patience, |starving| starving.min(LONGEST).max(patience));
         let largest = full.iter().map(|full| full.largest).max().unwrap_or(0);
-        let may_wait = starving.is_none() && waits.taken + largest <= TAKEN_WHILE_FULL;
+        let may_take = waits.taken + largest <= TAKEN_WHILE_FULL;
+        let may_wait = starving.is_none() && may_take;
         let mut appetite = Appetite::Hungry;
         let pause = full.iter().map(|full| {
             let since = waits.starving_since.map_or(full.since, |starving| starving.max(full.since));
@@ -76,11 +81,15 @@ impl Wait {
                 return true;
             } else {
                 appetite = appetite.and_wait(since + limit);
+                if may_take {
+                    appetite = appetite.and_wait(waits.next_taken_at);
+                }
             }
             false
         });
-        let pause = pause.collect();
-        if may_wait && now >= waits.next_taken_at {
+        let pause: Vec<bool> = pause.collect();
+        let is_waited_for = pause.contains(&false);
+        if is_waited_for && may_take && now >= waits.next_taken_at {
             waits.next_taken_at = now + patience;
             waits.taken += largest;
             appetite = Appetite::Hungry;
@@ -132,6 +141,26 @@ mod tests {
             wait.decide(&full, Some(own), begun + Duration::from_secs(seconds), PATIENCE).pause == [true]
         };
         assert_eq!([0, 1, 3, 4].map(&mut pauses), [false, false, false, true]);
+    }
+
+    #[test]
+    fn after_an_outage_nobody_waits_as_long_as_that_was() {
+        let begun = Instant::now();
+        let mut wait = Wait::default();
+        let full = [full(begun, true, 1_000)];
+        let mut now = begun;
+        let mut taken = 0;
+        while let Decision { pause, appetite } =
+            wait.decide(&full, Some(Duration::from_mins(20)), now, PATIENCE)
+            && pause == [false]
+        {
+            match appetite {
+                Appetite::Wait(until) => now = until,
+                Appetite::Hungry => taken += 1,
+            }
+        }
+        assert_eq!(now, begun + LONGEST);
+        assert!(taken > 10, "what the group wants was looked for {taken} times");
     }
 
     #[test]

@@ -24,6 +24,8 @@ type Documents = HashMap<String, HashMap<String, Written>>;
 struct Written {
     times: u32,
     last: Box<str>,
+    /// What it was before, each content once.
+    earlier: Vec<Box<str>>,
 }
 
 #[derive(Deserialize)]
@@ -46,6 +48,15 @@ impl Journal {
     /// A document as it was sent the last time.
     pub fn body(&self, partition_key: &str, id: &str) -> Option<Box<str>> {
         self.lock().get(partition_key)?.get(id).map(|found| found.last.clone())
+    }
+
+    /// Each content that a document ever had, the last one first.
+    pub fn bodies(&self, partition_key: &str, id: &str) -> Vec<Box<str>> {
+        let journal = self.lock();
+        let found = journal.get(partition_key).and_then(|documents| documents.get(id));
+        found.map_or_else(Vec::new, |found| {
+            std::iter::once(&found.last).chain(&found.earlier).cloned().collect()
+        })
     }
 
     /// How many different documents were written.
@@ -83,7 +94,10 @@ impl Journal {
             let Ok(Document { id }) = serde_json::from_str(body) else { continue };
             let written = documents.entry(id).or_default();
             written.times += 1;
-            written.last = body.into();
+            let before = std::mem::replace(&mut written.last, body.into());
+            if written.times > 1 && *before != *body && !written.earlier.contains(&before) {
+                written.earlier.push(before);
+            }
         }
     }
 

@@ -13,9 +13,9 @@ use crate::core::write::verdict::Status;
 /// How long it may go on before a new connection is tried, and how long that may take.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
-/// When to look next, if nobody takes the writes.
+/// When to look next, if nobody takes the writes, and when that was seen last.
 #[derive(Debug, Default)]
-pub(super) struct Outage(Mutex<Option<Instant>>);
+pub(super) struct Outage(Mutex<Option<(Instant, Instant)>>);
 
 impl Outage {
     /// Takes note of an answer; gives whether it is time to connect anew.
@@ -25,12 +25,12 @@ impl Outage {
             *due = None;
             return false;
         }
-        let at = due.get_or_insert(now + PATIENCE);
-        let is_due = *at <= now;
-        if is_due {
-            // The attempt, and then as long again.
-            *at = now + 2 * PATIENCE;
-        }
+        // One failure of long ago and one of now are no outage.
+        let going_on = due.filter(|(_, seen)| now < *seen + 4 * PATIENCE);
+        let at = going_on.map_or(now + PATIENCE, |(at, _)| at);
+        let is_due = at <= now;
+        // The attempt, and then as long again.
+        *due = Some((if is_due { now + 2 * PATIENCE } else { at }, now));
         is_due
     }
 }
@@ -57,6 +57,7 @@ mod tests {
         assert!(!long(503, 20_003, 6), "it is being tried");
         assert!(!long(503, 20_003, 14));
         assert!(long(503, 20_003, 15));
+        assert!(!long(503, 20_003, 100), "that is another one");
     }
 
     #[test]
