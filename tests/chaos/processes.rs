@@ -14,9 +14,9 @@ use crate::world::{Plan, World};
 /// Long enough for a frozen process to be given up: the session timeout of the stage is 6 s.
 const SESSION: Duration = Duration::from_secs(20);
 
-/// In the short form nobody waits until the group has missed the heartbeats of who was killed.
-fn hurry(world: &World) {
-    if !is_soak() {
+/// In the short form, and mostly in a soak, nobody waits until the group has missed the heartbeats of who was killed.
+fn hurry(world: &mut World) {
+    if !is_soak() || world.random.random_bool(0.7) {
         world.stage.cluster.expel_all(&world.stage.group);
     }
 }
@@ -33,7 +33,7 @@ fn kill_nine() {
         world.pass(Duration::from_secs(2));
         let which = world.any();
         world.kill(which);
-        hurry(&world);
+        hurry(&mut world);
     }
     world.end();
 }
