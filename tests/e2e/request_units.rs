@@ -89,5 +89,5 @@ fn what_a_container_has_is_used_and_few_requests_are_throttled() {
     let [again, since] = [0, 1].map(|at| traffic()[at] - settled[at]);
     let again = again / (since * padded(100, 100).len() as f64);
     println!("{:.1} % were sent again", 100.0 * again);
-    assert!(again <= 0.05, "{again} of what was stored was sent again");
+    assert!(again <= 0.1, "{again} of what was stored was sent again");
 }
