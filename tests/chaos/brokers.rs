@@ -9,11 +9,26 @@ use crate::stage::SOON;
 use crate::stage::held;
 use crate::support::kafka::{self, Cluster, Options, Producer, Record};
 use crate::support::wait;
-use crate::world::Plan;
+use crate::world::{Plan, World};
 
 /// A cluster of a scenario's own; it lives as long as the process.
 pub(super) fn cluster(brokers: usize) -> &'static Cluster {
     Box::leak(Box::new(Cluster::start(&Options::brokers(brokers))))
+}
+
+/// One of three brokers is killed, whatever it leads, and comes back.
+pub(super) fn lose_one_of_three(world: &mut World) {
+    let cluster = world.stage.cluster;
+    let node = world.random.random_range(1..=3);
+    cluster.kill(node);
+    world.faults += 1;
+    world.pass(Duration::from_secs(8));
+    cluster.start_again(node);
+    world.is_calm();
+    for partition in 0..world.partitions {
+        let partition = i32::try_from(partition).unwrap();
+        cluster.wait_for_in_sync(&world.stage.topic, partition, 3, SOON);
+    }
 }
 
 /// Of three brokers, one after the other: whoever leads partitions, coordinates the group, or is the controller.
@@ -23,16 +38,7 @@ fn broker_killed() {
     let mut world = Plan { recovery: Duration::from_mins(1), ..Plan::new("broker_killed") }.begin_on(cluster);
     let until = length(Duration::from_secs(10));
     loop {
-        let node = world.random.random_range(1..=3);
-        cluster.kill(node);
-        world.faults += 1;
-        world.pass(Duration::from_secs(8));
-        cluster.start_again(node);
-        world.is_calm();
-        for partition in 0..world.partitions {
-            let partition = i32::try_from(partition).unwrap();
-            cluster.wait_for_in_sync(&world.stage.topic, partition, 3, SOON);
-        }
+        lose_one_of_three(&mut world);
         if world.age() >= until {
             break;
         }

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::scenario::length;
 use crate::stage::flow::Mix;
-use crate::stage::{Layout, SOON, held};
+use crate::stage::{Layout, SOON};
 use crate::support::guard;
 use crate::support::service::Service;
 use crate::support::wait;
@@ -114,9 +114,7 @@ fn jump(world: &mut World, clock: &Clock, seconds: i64) {
 
 fn end(mut world: World) {
     world.is_calm();
-    for process in &world.processes {
-        held::wait_until_ready(process, SOON);
-    }
+    world.wait_until_ready();
     look_at_metrics(&world);
     world.end();
 }

@@ -53,9 +53,7 @@ fn key_changed() {
     world.stage.delete_container();
     world.stage.create_container();
     world.is_calm();
-    for process in &world.processes {
-        held::wait_until_ready(process, SOON);
-    }
+    world.wait_until_ready();
     let report = world.end();
     assert_eq!(report.letters, 0, "{report:#?}");
 }

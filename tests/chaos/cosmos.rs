@@ -68,9 +68,7 @@ fn signed_out() {
     let mut world = Plan::new("signed_out").begin();
     for (status, substatus, reason) in [(401, 0, "sign_in"), (403, 5300, "forbidden")] {
         all_fails(&mut world, answer(status, substatus), reason, length(Duration::from_secs(5)) / 2);
-        for process in &world.processes {
-            held::wait_until_ready(process, SOON);
-        }
+        world.wait_until_ready();
     }
     world.end();
 }

@@ -47,9 +47,7 @@ fn letters_unavailable() {
     std::thread::sleep(length(Duration::from_secs(5)));
     world.stage.set_largest_letter(1 << 20);
     world.is_calm();
-    for process in &world.processes {
-        held::wait_until_ready(process, SOON);
-    }
+    world.wait_until_ready();
     world.end();
 }
 
@@ -77,9 +75,7 @@ fn letters_lack_replicas() {
     cluster.start_again(node);
     cluster.wait_for_in_sync(&letters, 0, 3, SOON);
     world.is_calm();
-    for process in &world.processes {
-        held::wait_until_ready(process, SOON);
-    }
+    world.wait_until_ready();
     let acknowledged = world.acknowledged();
     let report = world.end();
     let bad = bad(&acknowledged);

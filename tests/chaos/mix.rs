@@ -9,18 +9,14 @@ use std::time::{Duration, Instant};
 use rand::Rng;
 use streamproc::sandbox::{Effect, Fault};
 
-use crate::brokers::cluster;
+use crate::brokers::{cluster, lose_one_of_three};
 use crate::scenario::{devices, is_soak, length};
+use crate::stage::Layout;
 use crate::stage::flow::Mix;
-use crate::stage::held;
-use crate::stage::{Layout, SOON};
 use crate::world::{Plan, World};
 
 /// The longest pause between two faults.
 const PAUSE: Duration = Duration::from_secs(4);
-
-/// How many brokers a soak has.
-const BROKERS: usize = 3;
 
 #[test]
 fn everything() {
@@ -42,7 +38,7 @@ fn play(plan: Plan, is_late: bool) {
         recovery: Duration::from_mins(1),
         ..plan.set("cosmos", "request_timeout = \"3s\"").set("dead_letter", "oversize = \"pause\"")
     };
-    let mut world = if is_soak() { plan.begin_on(cluster(BROKERS)) } else { plan.begin() };
+    let mut world = if is_soak() { plan.begin_on(cluster(3)) } else { plan.begin() };
     let until = length(Duration::from_secs(20));
     while world.age() < until {
         something(&mut world, is_late);
@@ -50,9 +46,7 @@ fn play(plan: Plan, is_late: bool) {
     }
     world.stage.cosmos().faults().clear();
     world.is_calm();
-    for process in &world.processes {
-        held::wait_until_ready(process, SOON);
-    }
+    world.wait_until_ready();
     world.end();
 }
 
@@ -87,22 +81,8 @@ fn something(world: &mut World, is_late: bool) {
             world.stage.set_largest_letter(1 << 20);
         }
         // A broker that dies may cost a process its partitions without its knowing.
-        6 if is_late && is_soak() => lose_broker(world),
+        6 if is_late && is_soak() => lose_one_of_three(world),
         _ => sicken(world, is_late),
-    }
-}
-
-/// A broker is killed, whatever it leads, and comes back.
-fn lose_broker(world: &mut World) {
-    let cluster = world.stage.cluster;
-    let node = world.random.random_range(1..=3);
-    cluster.kill(node);
-    world.faults += 1;
-    world.pass(Duration::from_secs(8));
-    cluster.start_again(node);
-    for partition in 0..world.partitions {
-        let partition = i32::try_from(partition).expect("few");
-        cluster.wait_for_in_sync(&world.stage.topic, partition, BROKERS, SOON);
     }
 }
 

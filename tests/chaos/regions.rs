@@ -73,9 +73,7 @@ fn region_failover() {
             break;
         }
     }
-    for process in &world.processes {
-        held::wait_until_ready(process, SOON);
-    }
+    world.wait_until_ready();
     world.end();
 }
 
@@ -106,9 +104,7 @@ fn lose_near(world: &mut World) {
     assert_eq!(world.committed(), before, "nobody takes writes");
     store.set_region_offline(NEAR).expect("a region of the account");
     world.wait_until_caught_up(SOON);
-    for process in &world.processes {
-        held::wait_until_ready(process, SOON);
-    }
+    world.wait_until_ready();
     reachable(world, NEAR, true);
     store.set_region_online(NEAR).expect("a region of the account");
     hand_over(world, NEAR);

@@ -142,9 +142,7 @@ fn expired() {
         cluster.commit(&world.stage.group, &topic, &[(0, range.end)].into());
     });
     world.is_calm();
-    for process in &world.processes {
-        held::wait_until_ready(process, SOON);
-    }
+    world.wait_until_ready();
     world.end();
 }
 
@@ -211,9 +209,7 @@ fn damaged() {
     batch.mend();
     // It looks again every 30 s.
     world.is_calm();
-    for process in &world.processes {
-        held::wait_until_ready(process, SOON);
-    }
+    world.wait_until_ready();
     world.end();
 }
 
@@ -251,9 +247,7 @@ fn damaged_and_skipped() {
         let skipped = world.processes.iter().map(of).sum::<f64>();
         assert!((skipped - records as f64).abs() < 0.5, "{skipped} records were skipped, not {records}");
     }
-    for process in &world.processes {
-        held::wait_until_ready(process, SOON);
-    }
+    world.wait_until_ready();
     let report = world.end();
     assert_eq!(i64::try_from(report.events - report.documents), Ok(damaged), "{report:#?}");
 }
@@ -277,9 +271,7 @@ fn topic_made_again() {
         world.stage.cluster.commit(&world.stage.group, &world.stage.topic, &beginning);
     });
     world.is_calm();
-    for process in &world.processes {
-        held::wait_until_ready(process, SOON);
-    }
+    world.wait_until_ready();
     world.end();
 }
 

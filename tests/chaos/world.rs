@@ -12,6 +12,7 @@ use streamproc::sandbox::{Effect, Fault};
 use crate::judge::judge;
 use crate::scenario::{self, Report};
 use crate::stage::flow::{Acknowledged, Fate, Flow, Mix, Sent};
+use crate::stage::held;
 use crate::stage::members;
 use crate::stage::watch::Watch;
 use crate::stage::{Layout, SOON, Stage};
@@ -315,6 +316,14 @@ impl World {
     #[track_caller]
     pub(super) fn wait_until_caught_up(&self, limit: Duration) {
         wait_until_committed(&self.stage, &self.processes, &self.flow.acknowledged().ends(), limit);
+    }
+
+    /// Waits until nothing holds any process.
+    #[track_caller]
+    pub(super) fn wait_until_ready(&self) {
+        for process in &self.processes {
+            held::wait_until_ready(process, SOON);
+        }
     }
 
     /// The last fault is over.

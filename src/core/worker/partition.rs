@@ -374,9 +374,7 @@ impl Partition {
             self.full_since = None;
             return match self.paused {
                 true if self.filling.is_empty() => Hunger::Resume,
-                false if self.in_flight.is_none() => {
-                    Hunger::Starving { patience: self.writing.max(settings.patience) }
-                }
+                false if self.in_flight.is_none() => Hunger::Starving { patience: self.writing },
                 _ => Hunger::None,
             };
         }

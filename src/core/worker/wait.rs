@@ -7,8 +7,9 @@
 //!   DB is slow for all;
 //! - now and then a record is taken all the same: what the group wants comes by the same queue;
 //! - if another has nothing left to write, it waits for about as long as its own writing takes of late, though not
-//!   for ever, and then the full one is paused. So who is quick waits for a moment, and not at all for one that was slow before; and
-//!   while Cosmos DB is slow for all, the full one's batch ends before, and little is fetched twice.
+//!   for ever, and at least for a moment, and then the full one is paused. So who is quick waits for a moment, and not
+//!   at all for one that was slow before; and while Cosmos DB is slow for all, the full one's batch ends before, and
+//!   little is fetched twice.
 
 use std::time::{Duration, Instant};
 

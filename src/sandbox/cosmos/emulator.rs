@@ -136,9 +136,8 @@ impl Emulator {
         {
             return Ok(*refusal);
         }
-        let mut answer = self
-            .send_to(call.region, &call.method, &path, call.query.as_deref(), &headers, &call.body)
-            .await?;
+        let mut answer =
+            self.send(call.region, &call.method, &path, call.query.as_deref(), &headers, &call.body).await?;
         if call.kind == Kind::Metadata && call.method != Method::GET {
             self.names().clear();
             if call.method == Method::DELETE && answer.status.is_success() {
@@ -158,7 +157,8 @@ impl Emulator {
     /// Creates a database. Nothing happens when it is there already.
     pub(super) async fn create_database(&self, name: &str) -> anyhow::Result<()> {
         let body = json!({ "id": name }).to_string();
-        let answer = self.send(&Method::POST, "dbs", None, &HeaderMap::new(), &body.into()).await?;
+        let answer =
+            self.send(self.writing(), &Method::POST, "dbs", None, &HeaderMap::new(), &body.into()).await?;
         ensure!(
             answer.status.is_success() || answer.status == StatusCode::CONFLICT,
             "database {name}: {}",
@@ -194,7 +194,8 @@ impl Emulator {
             headers.insert("x-ms-offer-throughput", throughput.into());
         }
         let path = format!("dbs/{database}/colls");
-        let answer = self.send(&Method::POST, &path, None, &headers, &body.to_string().into()).await?;
+        let answer =
+            self.send(self.writing(), &Method::POST, &path, None, &headers, &body.to_string().into()).await?;
         ensure!(answer.status.is_success(), "container {name}: {}", message(&answer));
         self.names().clear();
         let divided = self.divide(database, name, shape.physical_partitions).await;
@@ -210,7 +211,8 @@ impl Emulator {
     async fn divide(&self, database: &str, container: &str, wanted: u32) -> anyhow::Result<()> {
         let store = self.store();
         let path = format!("dbs/{database}/colls/{container}/pkranges");
-        let answer = self.send(&Method::GET, &path, None, &HeaderMap::new(), &Bytes::new()).await?;
+        let answer =
+            self.send(self.writing(), &Method::GET, &path, None, &HeaderMap::new(), &Bytes::new()).await?;
         let ranges: KeyRanges = serde_json::from_slice(&answer.body)?;
         let mut partitions: VecDeque<u32> =
             ranges.ranges.iter().map(|range| range.id.parse()).collect::<Result<_, _>>()?;
@@ -269,7 +271,8 @@ impl Emulator {
     }
 
     async fn list(&self, path: &str) -> anyhow::Result<Listing> {
-        let answer = self.send(&Method::GET, path, None, &HeaderMap::new(), &Bytes::new()).await?;
+        let answer =
+            self.send(self.writing(), &Method::GET, path, None, &HeaderMap::new(), &Bytes::new()).await?;
         Ok(serde_json::from_slice(&answer.body)?)
     }
 
@@ -277,20 +280,8 @@ impl Emulator {
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends to the region that takes the writes.
-    async fn send(
-        &self,
-        method: &Method,
-        path: &str,
-        query: Option<&str>,
-        headers: &HeaderMap,
-        body: &Bytes,
-    ) -> anyhow::Result<Answer> {
-        self.send_to(self.writing(), method, path, query, headers, body).await
-    }
-
     /// The emulator knows by a request's address which region is asked.
-    async fn send_to(
+    async fn send(
         &self,
         region: usize,
         method: &Method,
