@@ -126,7 +126,7 @@ impl Observer {
         for (partition, offset) in (0..count).zip(offsets) {
             let name = TopicPartition::new(topic, partition);
             let (low, high) = limits(consumer, &name)?;
-            let from = offset.unwrap_or(low).max(low);
+            let from = offset.offset().unwrap_or(low).max(low);
             Metrics::of_partition(&self.metrics.group_lag, &name).set((high.0 - from.0).max(0));
         }
         Ok(())

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
+use super::committed::{self, Committed};
 use super::lists;
 use super::seen::Seen;
 use crate::config::Kafka;
@@ -122,11 +123,12 @@ impl<'a, C: ConsumerContext + 'static> Lookup<'a, C> {
         let leaders = leaders(&*self.consumer, topic)?;
         let count = count(&leaders);
         let committed = committed(&*self.consumer, topic, count)?;
-        for (partition, offset) in (0..).zip(&committed) {
-            if let Some(offset) = offset {
-                self.seen.note(&TopicPartition::new(topic, partition), *offset);
+        for (partition, committed) in (0..).zip(&committed) {
+            if let Some(offset) = committed.known() {
+                self.seen.note(&TopicPartition::new(topic, partition), offset);
             }
         }
+        let committed = offsets(&committed);
         match topic_start(&committed, self.seen.knows(topic), self.first, owns_first) {
             TopicStart::Known => {
                 for (name, epoch) in entries {
@@ -184,7 +186,8 @@ impl<'a, C: ConsumerContext + 'static> Lookup<'a, C> {
         }
         // Reading the limits took a while. If another member has taken over and begun meanwhile, its
         // offsets must not go back.
-        let is_begun = committed(&*self.consumer, topic, count(leaders))?.iter().any(Option::is_some);
+        let committed = committed(&*self.consumer, topic, count(leaders))?;
+        let is_begun = committed.iter().any(|committed| committed.known().is_some());
         if is_begun || picked.is_empty() || self.is_ending() {
             return Ok(());
         }
@@ -223,7 +226,7 @@ impl<'a, C: ConsumerContext + 'static> Lookup<'a, C> {
         resets: &mut Found<Start>,
     ) -> Result<(), LookupError> {
         let leaders = leaders(&*self.consumer, topic)?;
-        let committed = committed(&*self.consumer, topic, count(&leaders))?;
+        let committed = offsets(&committed(&*self.consumer, topic, count(&leaders))?);
         for (name, epoch, held) in entries {
             match self.limits(&leaders, name) {
                 Ok((low, high)) => {
@@ -351,30 +354,32 @@ where
     Ok(found.partitions().iter().map(|partition| (partition.id(), led(partition.leader()))).collect())
 }
 
-/// What the group has committed for each partition of a topic.
+/// What the group has of each partition of a topic.
 pub fn committed<C, K: Consumer<C>>(
     consumer: &K,
     topic: &str,
     count: i32,
-) -> Result<Vec<Option<Offset>>, LookupError>
+) -> Result<Vec<Committed>, LookupError>
 where
     C: ConsumerContext,
 {
     let mut list = TopicPartitionList::new();
     list.add_partition_range(topic, 0, count - 1);
     let what = || format!("the committed offsets of {topic}");
-    let answer = consumer.committed_offsets(list, TIME_LIMIT).map_err(asked(what()))?;
-    let mut offsets = vec![None; usize::try_from(count).unwrap_or(0)];
-    for element in answer.elements() {
-        if let Err(error) = element.error() {
-            return Err(LookupError::Kafka { what: what(), error });
-        }
-        let place = usize::try_from(element.partition()).ok().and_then(|index| offsets.get_mut(index));
-        if let (Some(place), KafkaOffset::Offset(offset)) = (place, element.offset()) {
-            *place = Some(Offset(offset));
+    let answer = committed::of(consumer, list, TIME_LIMIT).map_err(asked(what()))?;
+    let mut all = vec![Committed::Nothing; usize::try_from(count).unwrap_or(0)];
+    for (name, present) in answer {
+        let place = usize::try_from(name.partition).ok().and_then(|index| all.get_mut(index));
+        let present = present.map_err(asked(what()))?;
+        if let Some(place) = place {
+            *place = present;
         }
     }
-    Ok(offsets)
+    Ok(all)
+}
+
+fn offsets(committed: &[Committed]) -> Vec<Option<Offset>> {
+    committed.iter().map(|committed| committed.offset()).collect()
 }
 
 /// The oldest offset of a partition and the one of the next record to be written.

@@ -1,6 +1,7 @@
 //! Kafka, as the place where events come from: one consumer a worker, and what has to be asked of it
 //! besides records.
 
+pub mod committed;
 pub mod consumer;
 pub mod context;
 pub mod errors;

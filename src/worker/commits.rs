@@ -9,9 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rdkafka::Offset as KafkaOffset;
 use rdkafka::consumer::{CommitMode, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, KafkaResult};
 
 use super::inbox::Outside;
 use super::settings::Settings;
@@ -20,6 +19,7 @@ use crate::core::worker::{CommitNumber, CommitOutcome, Input};
 use crate::kafka::rights;
 use crate::observe::health::Health;
 use crate::observe::metrics::Metrics;
+use crate::source::committed::{self, Committed, Present};
 use crate::source::consumer::WorkerConsumer;
 use crate::source::errors::commit_outcome;
 use crate::source::lists;
@@ -27,6 +27,12 @@ use crate::source::lookup::TIME_LIMIT;
 
 /// Failures shorter than this are part of every rebalance.
 const WORTH_MENTIONING: Duration = Duration::from_secs(10);
+
+/// How long to look, after a commit, whether it was overtaken.
+const LOOK_AFTER: Duration = Duration::from_secs(1);
+
+/// Between two tries of that.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// What to commit.
 pub(super) type Offsets = Vec<(TopicPartition, Offset)>;
@@ -106,9 +112,6 @@ impl Commits {
 /// What became of it.
 type Answer = (TopicPartition, Offset, CommitOutcome);
 
-/// What the group has, if anything.
-type Present = (TopicPartition, Result<Option<Offset>, KafkaError>);
-
 struct Committer {
     consumer: Arc<WorkerConsumer>,
     settings: Arc<Settings>,
@@ -149,7 +152,7 @@ impl Committer {
     /// committed for all of its partitions where they begin. Gives what Kafka would not do besides, if
     /// anything.
     fn commit(&self, mut offsets: Offsets, known: &Offsets) -> (Vec<Answer>, Option<KafkaError>) {
-        let present = match self.committed(known.iter().map(|(name, _)| name)) {
+        let present = match self.present(known) {
             Ok(present) => present,
             Err(error) => {
                 let again = |(name, at)| (name, at, CommitOutcome::TryAgain);
@@ -164,7 +167,7 @@ impl Committer {
         for (name, committed) in present {
             let is_enough = |at| known.iter().any(|(known, before)| *known == name && at >= *before);
             let outcome = match committed {
-                Ok(Some(at)) if is_enough(at) => continue,
+                Ok(Committed::At(at)) if is_enough(at) => continue,
                 Ok(_) => CommitOutcome::Gone,
                 Err(error) => {
                     problem.get_or_insert(error);
@@ -178,7 +181,8 @@ impl Committer {
             leave_out(name, CommitOutcome::TryAgain);
         }
         if !offsets.is_empty() {
-            let (answers, refused) = self.commit_over(offsets);
+            let (mut answers, refused) = self.commit_over(offsets);
+            self.look_after(&mut answers);
             all.extend(answers);
             problem = refused.or(problem);
         }
@@ -194,13 +198,40 @@ impl Committer {
         };
         // The error is that of one partition; the others may have been kept.
         let outcome = commit_outcome(error.rdkafka_error_code());
-        let kept = self.committed(offsets.iter().map(|(name, _)| name)).unwrap_or_default();
+        let kept = self.present(&offsets).unwrap_or_default();
         let answers = offsets.into_iter().map(|(name, offset)| {
-            let is_kept =
-                kept.iter().any(|(kept, at)| *kept == name && matches!(at, Ok(Some(at)) if *at >= offset));
+            let is_kept = kept
+                .iter()
+                .any(|(kept, at)| *kept == name && matches!(at, Ok(Committed::At(at)) if *at >= offset));
             (name, offset, if is_kept { CommitOutcome::Kept } else { outcome })
         });
         (answers.collect(), Some(error))
+    }
+
+    /// A topic that was made anew between the look and the commit has hardly any records yet: of an offset
+    /// that it does not reach, nothing was kept that counts.
+    fn look_after(&self, answers: &mut [Answer]) {
+        let kept = answers.iter().filter(|(.., outcome)| *outcome == CommitOutcome::Kept);
+        let kept: Vec<_> = kept.map(|(name, offset, _)| (name.clone(), *offset)).collect();
+        let mut gone =
+            persist("where the logs end", |left| committed::beyond_the_end(&*self.consumer, &kept, left));
+        let gone = gone.get_or_insert_default();
+        for (name, offset, outcome) in answers {
+            if gone.iter().any(|(gone, _)| gone == name) {
+                tracing::warn!(partition = %name, offset = offset.0, "the topic does not reach what was committed");
+                *outcome = CommitOutcome::Gone;
+            }
+        }
+        gone.retain(|(name, _)| !self.given_back.lock().contains(name));
+        if !gone.is_empty() {
+            persist("withdrawing offsets", |_| {
+                self.consumer.commit(&committed::withdrawing(gone)?, CommitMode::Sync)
+            });
+        }
+    }
+
+    fn present(&self, of: &Offsets) -> KafkaResult<Vec<Present>> {
+        committed::of(&*self.consumer, lists::of(of.iter().map(|(name, _)| name)), TIME_LIMIT)
     }
 
     fn failed(&mut self, error: &KafkaError) {
@@ -216,24 +247,20 @@ impl Committer {
             self.health.raise("commits_failing", self.place.clone(), detail);
         }
     }
+}
 
-    /// Which offsets the group has of these partitions.
-    fn committed<'a>(
-        &self,
-        of: impl Iterator<Item = &'a TopicPartition>,
-    ) -> Result<Vec<Present>, KafkaError> {
-        let list = lists::of(of);
-        if list.count() == 0 {
-            return Ok(Vec::new());
+/// Asks until there is an answer. Gives up before anybody who waits for the commit notices: it only takes so
+/// long while a broker is away, and most of what is asked here can be seen later too.
+fn persist<T>(what: &str, mut ask: impl FnMut(Duration) -> KafkaResult<T>) -> Option<T> {
+    let until = Instant::now() + LOOK_AFTER;
+    loop {
+        match ask(until.saturating_duration_since(Instant::now())) {
+            Ok(answer) => return Some(answer),
+            Err(error) if Instant::now() + PAUSE >= until => {
+                tracing::debug!(%error, what, "given up");
+                return None;
+            }
+            Err(_) => std::thread::sleep(PAUSE),
         }
-        let list = self.consumer.committed_offsets(list, TIME_LIMIT)?;
-        let present = list.elements().into_iter().map(|element| {
-            let offset = element.error().map(|()| match element.offset() {
-                KafkaOffset::Offset(offset) => Some(Offset(offset)),
-                _ => None,
-            });
-            (TopicPartition::new(element.topic(), element.partition()), offset)
-        });
-        Ok(present.collect())
     }
 }

@@ -7,7 +7,7 @@ use streamproc::sandbox::{Effect, Fault};
 
 use crate::scenario::{is_soak, length};
 use crate::stage::flow::Mix;
-use crate::stage::members;
+use crate::stage::{SOON, members};
 use crate::support::wait;
 use crate::world::{Plan, World};
 
@@ -94,8 +94,11 @@ fn come_and_go() {
 fn failover() {
     let mut world = Plan::new("failover").set("kafka", "session_timeout = \"12s\"").begin();
     let topic = world.stage.topic.clone();
-    let lost = members::partitions(&world.processes[1]);
-    assert!(lost.len() >= world.partitions / 2 - 1, "it had {lost:?}");
+    // Which they are stands in /metrics a moment after how many.
+    let lost = wait::until(SOON, "the partitions of the one to be killed", || {
+        let (lost, owned) = (members::partitions(&world.processes[1]), members::owned(&world.processes[1]));
+        (lost.len() == owned && owned >= world.partitions / 2 - 1).then_some(lost)
+    });
     world.lose();
     world.is_calm();
     let killed = Instant::now();

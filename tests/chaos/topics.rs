@@ -258,11 +258,17 @@ fn damaged_and_skipped() {
 fn topic_made_again() {
     let mut world = Plan::new("topic_made_again").of_good_events().begin();
     std::thread::sleep(length(Duration::from_secs(2)));
-    world.make_topic_anew();
-    wait::until_ok(SOON, "all partitions to be held", || {
-        let seen = world.processes.iter().map(held::conditions).collect::<Result<Vec<_>, _>>()?.concat();
-        let held = seen.iter().filter(|condition| condition.reason == "out_of_range").count();
-        if held == world.partitions { Ok(()) } else { Err(format!("{seen:#?}")) }
+    world.make_topic_anew(|world| {
+        wait::until_ok(SOON, "all partitions to be held, and nothing to be committed", || {
+            let seen = world.processes.iter().map(held::conditions).collect::<Result<Vec<_>, _>>()?.concat();
+            let held = seen.iter().filter(|condition| condition.reason == "out_of_range").count();
+            let committed = world.committed();
+            if held == world.partitions && committed.is_empty() {
+                Ok(())
+            } else {
+                Err(format!("{seen:#?}\n{committed:?}"))
+            }
+        });
     });
     std::thread::sleep(length(Duration::from_secs(2)));
     assert_eq!(world.committed(), BTreeMap::new(), "nobody has set an offset");

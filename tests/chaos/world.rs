@@ -289,8 +289,10 @@ impl World {
     }
 
     /// The topic is deleted, and made anew. What was not committed by then has gone with it. Events of other devices flow
-    /// from now on, until there are more of them than there were before.
-    pub(super) fn make_topic_anew(&mut self) {
+    /// from now on, until there are more of them than there were before. Commits are watched from then on: one that was
+    /// under way may land in the new topic, and be withdrawn again.
+    pub(super) fn make_topic_anew(&mut self, until: impl FnOnce(&Self)) {
+        self.broken.extend(self.watch.finish().broken);
         let before = self.flow.finish();
         let committed = self.committed();
         self.stage.cluster.delete_topic(&self.stage.topic);
@@ -305,11 +307,12 @@ impl World {
         self.stage.cluster.create_topic(&self.stage.topic, partitions, &[]);
         self.plan.mix.first_device += self.plan.mix.devices;
         self.flow = Flow::start_mixed(&self.stage, self.plan.mix);
-        self.watch_anew();
         self.faults += 1;
         wait::until(SOON, "as many events as before", || {
             (self.flow.acknowledged().count() > before.count()).then_some(())
         });
+        until(self);
+        self.watch = Watch::start(&self.stage, self.flow.acknowledged());
     }
 
     /// Waits until all that was acknowledged by now is committed.

@@ -10,12 +10,13 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use rdkafka::{ClientConfig, TopicPartitionList};
 use streamproc::sandbox::Journal;
 
 use crate::stage::Stage;
 use crate::stage::flow::{Acknowledged, Fate, Sent};
 use crate::stage::letters::Letters;
+use crate::support::kafka;
 
 /// How long between two looks.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -143,12 +144,8 @@ impl Looker {
         let mut asked = TopicPartitionList::new();
         asked.add_partition_range(&self.topic, 0, last);
         let answer = self.consumer.committed_offsets(asked, LIMIT).ok()?;
-        let offset = |offset| match offset {
-            Offset::Offset(offset) => Some(offset),
-            _ => None,
-        };
         let elements = answer.elements();
-        Some(elements.iter().filter_map(|e| Some((e.partition(), offset(e.offset())?))).collect())
+        Some(elements.iter().filter_map(|e| Some((e.partition(), kafka::committed_offset(e)?))).collect())
     }
 
     /// The journal is looked into after the offsets were read: whatever they cover has to be there.

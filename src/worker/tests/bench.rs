@@ -233,7 +233,7 @@ impl Bench {
     pub(in crate::worker) fn wait_for_commits(&self, offset: i64) {
         wait_until(&format!("every commit at {offset}"), || {
             let seen = lookup::committed(&*self.questions, "t", PARTITIONS);
-            seen.is_ok_and(|seen| seen.iter().all(|at| at.is_some_and(|at| at.0 == offset)))
+            seen.is_ok_and(|seen| seen.iter().all(|at| at.offset().is_some_and(|at| at.0 == offset)))
         });
     }
 }

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Rig, name};
+use super::{Rig, bench, name};
 use crate::core::kafka::Offset;
 use crate::core::worker::{CommitNumber, CommitOutcome, Input};
+use crate::source::committed::Committed;
 use crate::source::context::Notice;
 use crate::source::lookup;
 use crate::worker::client::Client;
@@ -24,12 +25,13 @@ impl Rig {
         }
     }
 
-    fn committed(&self) -> Option<Offset> {
+    fn committed(&self) -> Committed {
         lookup::committed(&*self.consumer, "t", 1).unwrap()[0]
     }
 
-    /// A client that has partition 0 of topic `t`, of which offset 5 is committed.
+    /// A client that has partition 0 of topic `t`, which has ten records and of which offset 5 is committed.
     fn client_that_has_committed(&self) -> Client {
+        bench::send(&self.cluster, "t", [0], 0..10);
         let mut client = self.client();
         self.wait_for_notice(|notice| matches!(notice, Notice::Assigned(_)));
         client.accept().unwrap();
@@ -54,13 +56,29 @@ fn nothing_is_committed_over_an_offset_that_is_gone_or_lower_than_it_was() {
         commit(&client, offset, known);
         assert_eq!(rig.answer(), outcome, "{offset} over {known:?}");
     }
-    assert_eq!(rig.committed(), Some(Offset(10)));
+    assert_eq!(rig.committed(), Committed::At(Offset(10)));
     // Kafka answers: that commits fail is over, even if there is nothing more to commit.
     rig.health.raise("commits_failing", "worker-0", "");
     let other = vec![(name("t", 1), Offset(7))];
     client.commits.ask(CommitNumber::default(), other.clone(), other);
     assert_eq!(rig.answer(), CommitOutcome::Gone);
     assert!(!rig.is_raised("commits_failing"));
+    client.close();
+}
+
+#[test]
+fn what_the_log_does_not_reach_is_withdrawn() {
+    let rig = Rig::of(["t"]);
+    let client = rig.client_that_has_committed();
+    // Its topic was made anew behind the last look.
+    commit(&client, 31, Some(5));
+    assert_eq!(rig.answer(), CommitOutcome::Gone);
+    assert_eq!(rig.committed(), Committed::Withdrawn(Offset(31)));
+    assert_eq!(rig.committed().offset(), None, "nobody reads on from it");
+    // Whoever begins with the topic then has something that counts again.
+    commit(&client, 6, None);
+    assert_eq!(rig.answer(), CommitOutcome::Kept);
+    assert_eq!(rig.committed(), Committed::At(Offset(6)));
     client.close();
 }
 
@@ -76,6 +94,6 @@ fn what_is_given_back_while_the_group_is_asked_for_its_offset_is_not_committed()
     commit(&client, 6, Some(5));
     let given_again = rig.answer();
     client.close();
-    assert_eq!(given_back, (CommitOutcome::TryAgain, Some(Offset(5))));
+    assert_eq!(given_back, (CommitOutcome::TryAgain, Committed::At(Offset(5))));
     assert_eq!(given_again, CommitOutcome::Kept);
 }

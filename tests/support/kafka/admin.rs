@@ -9,6 +9,7 @@ use rdkafka::admin::{
 };
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::support::wait::{self, block_on};
@@ -24,6 +25,15 @@ pub struct Group {
     pub state: String,
     /// How many members it has.
     pub members: usize,
+}
+
+/// The offset that a group has of a partition, unless its metadata say that it counts no more: `docs/adr/0019` has the
+/// words.
+pub fn committed_offset(element: &TopicPartitionListElem<'_>) -> Option<i64> {
+    match element.offset() {
+        Offset::Offset(offset) if !element.metadata().starts_with("withdrawn, ") => Some(offset),
+        _ => None,
+    }
 }
 
 impl Cluster {
@@ -135,7 +145,8 @@ impl Cluster {
             .unwrap_or_else(|e| panic!("watermarks of {topic}/{partition}: {e}"))
     }
 
-    /// The offsets that a group has committed, by partition. Partitions without one are left out.
+    /// The offsets that a group has committed, by partition. Partitions without one are left out, and those whose offset
+    /// says of itself that it is none any more.
     pub fn committed(&self, group: &str, topic: &str) -> BTreeMap<i32, i64> {
         let member: BaseConsumer = client(&self.bootstrap(), &[("group.id", group)]);
         let mut asked = TopicPartitionList::new();
@@ -145,10 +156,7 @@ impl Cluster {
             .unwrap_or_else(|e| panic!("offsets of group {group} in {topic}: {e}"));
         list.elements()
             .iter()
-            .filter_map(|element| match element.offset() {
-                Offset::Offset(offset) => Some((element.partition(), offset)),
-                _ => None,
-            })
+            .filter_map(|element| Some((element.partition(), committed_offset(element)?)))
             .collect()
     }
 

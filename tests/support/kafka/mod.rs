@@ -20,7 +20,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use tempfile::TempDir;
 use uuid::Uuid;
 
-pub use admin::Group;
+pub use admin::{Group, committed_offset};
 use node::{Layout, Node};
 pub use records::{Producer, Received, Record};
 pub use security::{AUDIENCE, Security};
