@@ -30,7 +30,7 @@ fn everything_with_updates() {
 
 /// With what lands late, or without it.
 fn play(plan: Plan, is_late: bool) {
-    let per_second = if is_soak() { 1_250 } else { 600 };
+    let per_second = if is_soak() { 1_200 } else { 600 };
     let plan = Plan {
         layout: Layout { partitions: 12, unique_keys: vec!["/serial".into()], ..Layout::default() },
         processes: 3,

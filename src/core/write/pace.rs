@@ -8,7 +8,9 @@
 //! - then what the range served in the second before, and soon more, for it may have been asked for little;
 //! - a little less whenever it throttles again, and much less if it serves much less than that;
 //! - more with the time since: slowly at first, where the limit is likely, then faster and faster, so that
-//!   a container given more request units is used soon.
+//!   a container given more request units is used soon;
+//! - soon what it was, after it was lowered while the range served nothing at all: that was no sign of how much
+//!   it serves.
 //!
 //! Requests that were on their way when the rate was lowered say nothing about the lower rate. Neither does
 //! a partition key that is throttled twice in a row, while no other is: the range serves the others.
@@ -25,6 +27,9 @@ const MEASURED: Duration = Duration::from_secs(2);
 
 /// The second in which the range throttled for the first time: before it, nothing is known.
 const FIRST_MEASURED: Duration = Duration::from_secs(1);
+
+/// The shortest time over which what is served is a measure.
+const SHORTEST_MEASURED: Duration = Duration::from_millis(250);
 
 /// What a throttled answer takes from the rate.
 const CUT: f64 = 0.03;
@@ -44,8 +49,8 @@ const DOUBLING: Duration = Duration::from_secs(5);
 /// The fastest growth in a second.
 const FASTEST_GROWTH: f64 = 0.3;
 
-/// The growth in a second until the range throttles for the second time.
-const FIRST_GROWTH: f64 = 0.7;
+/// The growth in a second while nothing speaks against it.
+const QUICK_GROWTH: f64 = 0.7;
 
 /// After so long without a throttled answer there is no rate any more.
 const FORGOTTEN: Duration = Duration::from_mins(2);
@@ -77,7 +82,12 @@ struct Limit {
     balance: f64,
     updated: Instant,
     throttled: Instant,
-    is_first: bool,
+    /// Up to which rate it grows quickly: there is no measure yet, or what lowered it from there was none.
+    quick_to: f64,
+    /// Whether anything was served at this rate.
+    has_served: bool,
+    /// When it was lowered last while nothing was served.
+    blind: Option<Instant>,
 }
 
 /// A request that has been let through: for which partition key, by its hash, what it is expected to cost, and
@@ -130,6 +140,11 @@ impl Pace {
         self.give_back(started.expected - request_units, now);
         if request_units > 0.0 {
             self.served.push_back((now, request_units));
+            if !self.is_outdated(started)
+                && let Some(limit) = &mut self.limit
+            {
+                limit.has_served = true;
+            }
         }
         while self.served.front().is_some_and(|(then, _)| now.duration_since(*then) > MEASURED) {
             self.served.pop_front();
@@ -149,20 +164,35 @@ impl Pace {
             return true;
         }
         self.cuts = self.cuts.wrapping_add(1);
+        let blind = self.limit.as_ref().and_then(|limit| limit.blind);
         let served = |period: Duration| {
+            // Seconds in which nothing was served are no measure.
+            let since = blind.map(|blind| now.saturating_duration_since(blind).max(SHORTEST_MEASURED));
+            let period = since.map_or(period, |since| since.min(period));
             let lately = self.served.iter().filter(|(then, _)| now.duration_since(*then) <= period);
             lately.map(|(_, request_units)| request_units).sum::<f64>() / period.as_secs_f64()
         };
-        let rate = match &self.limit {
-            None => served(FIRST_MEASURED),
-            Some(limit) if served(MEASURED) < FAR_BELOW * limit.rate => {
-                served(MEASURED).max(DEEPEST_CUT * limit.rate)
+        let (rate, quick_to) = match &self.limit {
+            None => (served(FIRST_MEASURED), f64::INFINITY),
+            Some(limit) => {
+                let rate = if served(MEASURED) < FAR_BELOW * limit.rate {
+                    served(MEASURED).max(DEEPEST_CUT * limit.rate)
+                } else {
+                    (1.0 - CUT) * limit.rate
+                };
+                (rate, if limit.has_served { 0.0 } else { limit.quick_to.max(limit.rate) })
             }
-            Some(limit) => (1.0 - CUT) * limit.rate,
         };
-        let balance = self.limit.as_ref().map_or(0.0, |limit| limit.balance.min(0.0));
-        let is_first = self.limit.is_none();
-        self.limit = Some(Limit { rate: rate.max(LOWEST), balance, updated: now, throttled: now, is_first });
+        let is_blind = self.limit.as_ref().is_some_and(|limit| !limit.has_served);
+        self.limit = Some(Limit {
+            rate: rate.max(LOWEST),
+            balance: self.limit.as_ref().map_or(0.0, |limit| limit.balance.min(0.0)),
+            updated: now,
+            throttled: now,
+            quick_to,
+            has_served: false,
+            blind: if is_blind { self.closed_until } else { blind },
+        });
         true
     }
 
@@ -186,12 +216,10 @@ impl Pace {
             None => since(limit.updated),
         };
         let age = since(limit.throttled).as_secs_f64();
-        let growth = if limit.is_first {
-            FIRST_GROWTH
-        } else {
-            (GROWTH * (age / DOUBLING.as_secs_f64()).exp2()).min(FASTEST_GROWTH)
-        };
-        limit.rate *= 1.0 + growth * since(limit.updated).as_secs_f64().min(1.0);
+        let growth = (GROWTH * (age / DOUBLING.as_secs_f64()).exp2()).min(FASTEST_GROWTH);
+        let grown = |growth| limit.rate * (1.0 + growth * since(limit.updated).as_secs_f64().min(1.0));
+        limit.rate =
+            if limit.rate < limit.quick_to { grown(QUICK_GROWTH).min(limit.quick_to) } else { grown(growth) };
         limit.updated = now;
         let most = limit.rate * BURST.as_secs_f64();
         limit.balance = (limit.balance + limit.rate * passed.as_secs_f64()).min(most);
@@ -205,7 +233,8 @@ mod tests {
 
     use super::*;
 
-    /// A physical partition: tumbling seconds, and 429 until the next one when a second is spent.
+    /// A physical partition: tumbling seconds, and 429 until the next one when a second is spent, or again and
+    /// again while there is nothing to spend.
     struct Service {
         request_units: f64,
         window: Instant,
@@ -217,6 +246,9 @@ mod tests {
             let second = Duration::from_secs(1);
             if now - self.window >= second {
                 (self.window, self.spent) = (now, 0.0);
+            }
+            if self.request_units == 0.0 {
+                return Err(Duration::from_millis(50));
             }
             if self.spent >= self.request_units {
                 return Err((self.window + second - now).max(Duration::from_millis(1)));
@@ -322,6 +354,26 @@ mod tests {
         let seconds = trace(75.0, Duration::from_millis(10), &provisioned);
         let (served, throttled) = summary(&seconds[120..]);
         assert!(served >= 9_500.0 && throttled <= 0.05, "{served} RU/s, {throttled}: {seconds:?}");
+    }
+
+    #[test]
+    fn after_seconds_in_which_nothing_was_served_the_pace_is_soon_what_it_was() {
+        for charge in [7.5, 75.0, 750.0] {
+            for seconds in [1, 3, 30] {
+                let provisioned = [vec![5_000.0; 60], vec![0.0; seconds], vec![5_000.0; 60]].concat();
+                let after = trace(charge, Duration::from_millis(10), &provisioned).split_off(60 + seconds);
+                let full = after.iter().position(|second| second.served >= 0.95 * 5_000.0);
+                let (served, throttled) = summary(&after[10..]);
+                println!(
+                    "{charge} RU, {seconds} s: full after {full:?}, then {served:.0} RU/s, {throttled:.3}"
+                );
+                assert!(full.is_some_and(|full| full <= 10), "{full:?}: {after:?}");
+                assert!(
+                    served >= 0.95 * 5_000.0 && throttled <= 0.05,
+                    "{served} RU/s, {throttled}: {after:?}"
+                );
+            }
+        }
     }
 
     #[test]
