@@ -4,55 +4,81 @@
 //! request whose time is over may still land, and so may those of a process that has lost its partitions without
 //! knowing. So these faults come where each id has one content, and ids with several come without these faults.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rand::Rng;
-use streamproc::sandbox::{Effect, Fault};
+use streamproc::sandbox::{CosmosOptions, Effect, Fault};
 
 use crate::brokers::{cluster, lose_one_of_three};
+use crate::network::STORM;
+use crate::regions::{FAR, NEAR, announced, split};
 use crate::scenario::{devices, is_soak, length};
 use crate::stage::Layout;
 use crate::stage::flow::Mix;
+use crate::support::proxy::{Proxy, Weather};
 use crate::world::{Plan, World};
 
 /// The longest pause between two faults.
 const PAUSE: Duration = Duration::from_secs(4);
 
+/// What is provisioned is found out again within half a minute (docs/adr/0023), and then there is a backlog.
+const RECOVERY: Duration = Duration::from_secs(90);
+
+/// Request units a second, more than the mix needs, and a part of what it needs.
+const PLENTY: u64 = 1_000_000;
+const SCARCE: u64 = 3_000;
+
 #[test]
 fn everything() {
-    play(Plan::new("everything").of_one_content_each(), true);
+    let plan = Plan::new("everything").of_one_content_each();
+    let network = Arc::new(Proxy::new());
+    let layout = Layout { cosmos_proxy: Some(Arc::clone(&network)), ..plan.layout };
+    play(Plan { layout, ..plan }, Some(&network));
 }
 
 #[test]
 fn everything_with_updates() {
-    play(Plan::new("everything_with_updates"), false);
+    let plan = Plan::new("everything_with_updates");
+    let layout = Layout { further_regions: vec![FAR.into()], ..plan.layout };
+    let regions = format!("regions = [{NEAR:?}, {FAR:?}]");
+    play(Plan { layout, ..plan }.set("cosmos", &regions), None);
 }
 
-/// With what lands late, or without it.
-fn play(plan: Plan, is_late: bool) {
+/// With what lands late, that is with a network to Cosmos DB that may be bad; or without it, and with another region.
+fn play(plan: Plan, network: Option<&Proxy>) {
     let per_second = if is_soak() { 1_200 } else { 600 };
+    let plan = plan.set("cosmos", "request_timeout = \"3s\"").set("dead_letter", "oversize = \"pause\"");
+    let layout = Layout {
+        partitions: 12,
+        unique_keys: vec!["/serial".into()],
+        throughput: Some(PLENTY),
+        ..plan.layout
+    };
     let plan = Plan {
-        layout: Layout { partitions: 12, unique_keys: vec!["/serial".into()], ..Layout::default() },
+        layout,
         processes: 3,
         mix: Mix { devices: devices(200), per_second, ..plan.mix },
-        recovery: Duration::from_mins(1),
-        ..plan.set("cosmos", "request_timeout = \"3s\"").set("dead_letter", "oversize = \"pause\"")
+        recovery: RECOVERY,
+        ..plan
     };
     let mut world = if is_soak() { plan.begin_on(cluster(3)) } else { plan.begin() };
     let until = length(Duration::from_secs(20));
     while world.age() < until {
-        something(&mut world, is_late);
+        something(&mut world, network);
         world.pass(PAUSE);
     }
     world.stage.cosmos().faults().clear();
     world.is_calm();
+    world.wait_until_caught_up(RECOVERY);
     world.wait_until_ready();
     world.end();
 }
 
 /// One fault, of any kind.
-fn something(world: &mut World, is_late: bool) {
-    match world.random.random_range(0..10) {
+fn something(world: &mut World, network: Option<&Proxy>) {
+    let is_late = network.is_some();
+    match world.random.random_range(0..14) {
         0 | 1 => {
             let which = world.any();
             world.kill(which);
@@ -80,6 +106,29 @@ fn something(world: &mut World, is_late: bool) {
             world.pass(PAUSE);
             world.stage.set_largest_letter(1 << 20);
         }
+        7 => {
+            world.stage.cosmos().set_throughput(SCARCE);
+            world.faults += 1;
+            world.pass(PAUSE);
+            world.stage.cosmos().set_throughput(PLENTY);
+        }
+        8 => {
+            let whole = world.random.random_range(0..CosmosOptions::default().physical_partitions);
+            split(world, whole);
+        }
+        9 | 10 => match network {
+            Some(network) => {
+                network.turn(STORM);
+                world.faults += 1;
+                world.pass(PAUSE);
+                world.faults += network.cut();
+                network.turn(Weather::default());
+            }
+            None => {
+                announced(world, FAR);
+                announced(world, NEAR);
+            }
+        },
         // A broker that dies may cost a process its partitions without its knowing.
         6 if is_late && is_soak() => lose_one_of_three(world),
         _ => sicken(world, is_late),

@@ -12,7 +12,7 @@ use crate::support::proxy::{Proxy, Weather};
 use crate::world::{Plan, World};
 
 /// What the service may meet at worst; a fault a piece of 16 KiB.
-const STORM: Weather = Weather { delay: Duration::from_millis(5), halved: 0.05, torn: 0.005 };
+pub(super) const STORM: Weather = Weather { delay: Duration::from_millis(5), halved: 0.05, torn: 0.005 };
 
 /// The weather changes every second, and now and then all connections are cut.
 fn storm(world: &mut World, proxy: &Proxy) {

@@ -14,8 +14,8 @@ const AT_FIRST: u32 = 4;
 const SPLITS: u32 = 5;
 
 /// The regions of an account that has two. The first one is nearest to the service.
-const NEAR: &str = "West Europe";
-const FAR: &str = "North Europe";
+pub(super) const NEAR: &str = "West Europe";
+pub(super) const FAR: &str = "North Europe";
 
 /// The container outgrows its physical partitions, which are split one after the other. While one is, Cosmos DB takes no
 /// writes in it, and afterwards the client knows it by a name that is no more.
@@ -24,24 +24,27 @@ fn partition_split() {
     let plan = Plan::new("partition_split");
     let plan = Plan { layout: Layout { physical_partitions: AT_FIRST, ..plan.layout }, ..plan };
     let mut world = plan.begin();
-    let cosmos = world.stage.cosmos();
-    let (database, container) = (cosmos.database().to_owned(), cosmos.containers()[0].name.clone());
-    let store = cosmos.store();
     let mut partitions: VecDeque<u32> = (0..AT_FIRST).collect();
     let between = length(Duration::from_secs(10)) / SPLITS;
     for _ in 0..SPLITS {
         let whole = partitions.pop_front().expect("one is left");
-        let middle =
-            store.midpoint_split_epk(&database, &container, whole).expect("a partition of the container");
-        let lock = Duration::from_millis(500);
-        let halves =
-            block_on_runtime(store.split_partition_and_wait(&database, &container, whole, middle, lock));
-        partitions.extend(halves.expect("it is split"));
-        world.faults += 1;
+        partitions.extend(split(&mut world, whole).expect("a partition of the container"));
         world.pass(between);
     }
     world.is_calm();
     world.end();
+}
+
+/// Splits a physical partition and names the halves, if it is there.
+pub(super) fn split(world: &mut World, whole: u32) -> Option<Vec<u32>> {
+    let cosmos = world.stage.cosmos();
+    let (database, container) = (cosmos.database(), &cosmos.containers()[0].name);
+    let store = cosmos.store();
+    let middle = store.midpoint_split_epk(database, container, whole).ok()?;
+    let lock = Duration::from_millis(500);
+    let halves = block_on_runtime(store.split_partition_and_wait(database, container, whole, middle, lock));
+    world.faults += 1;
+    Some(halves.expect("it is split"))
 }
 
 /// The write region changes: by order, by an outage, and back again. Nobody restarts the service.
@@ -79,15 +82,20 @@ fn region_failover() {
 
 /// An operator has another region write: it is announced, done while the account names both, and done with.
 fn hand_over(world: &mut World, to: &str) {
+    announced(world, to);
+    world.is_calm();
+    world.wait_until_caught_up(SOON);
+}
+
+/// The same, and nobody waits for what was sent meanwhile.
+pub(super) fn announced(world: &mut World, to: &str) {
     let store = world.stage.cosmos().store();
     store.announce_failover(to).expect("a region of the account");
     world.pass(Duration::from_secs(1));
     store.begin_failover(to).expect("a region of the account");
     world.pass(Duration::from_secs(2));
     store.complete_failover();
-    world.is_calm();
     world.faults += 1;
-    world.wait_until_caught_up(SOON);
 }
 
 /// The near region is gone at once. The account has it write for some seconds more, until it is taken offline; then it
