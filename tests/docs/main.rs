@@ -13,3 +13,4 @@ mod metrics;
 mod operations;
 mod page;
 mod performance;
+mod reliability;
