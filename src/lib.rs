@@ -13,6 +13,7 @@ pub mod core;
 pub mod dead_letter;
 pub mod kafka;
 pub mod observe;
+pub mod offsets;
 pub mod query;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;

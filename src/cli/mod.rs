@@ -10,6 +10,7 @@ mod connect;
 mod demo;
 mod effective;
 mod logging;
+mod offsets;
 mod query;
 mod run;
 #[cfg(feature = "sandbox")]
@@ -84,6 +85,8 @@ enum Command {
     Verify(verify::Args),
     /// Ask the container by SQL.
     Query(query::Args),
+    /// Show and set the group's offsets in Kafka, or take them over from Spark or another group.
+    Offsets(offsets::Args),
     /// Show the effective configuration, secrets hidden, or its JSON schema.
     Config(config::Args),
     /// Print the completions of this command line for a shell.
@@ -108,6 +111,7 @@ pub fn main() -> ExitCode {
         Command::Simulate(args) => with_config(&cli, |loaded| block_on(simulate::run(args, &loaded.config))),
         Command::Verify(args) => with_config(&cli, |loaded| block_on(verify::run(args, &loaded.config))),
         Command::Query(args) => with_config(&cli, |loaded| block_on(query::run(args, &loaded.config))),
+        Command::Offsets(args) => with_config(&cli, |loaded| block_on(offsets::run(args, loaded.config))),
         Command::Config(args) => config::run(&cli, &args),
         Command::Completions(args) => completions::run(&args),
     }
