@@ -25,6 +25,7 @@ mod kills;
 mod main_job;
 mod memory;
 mod oddities;
+mod offsets;
 mod rebalances;
 mod request_units;
 mod sign_in_smoke;
