@@ -54,7 +54,7 @@ pub(super) async fn run(args: Args, config: Config) -> ExitCode {
         tokens.ready().await;
     }
     // Everything else waits for Kafka, on a thread of its own.
-    let task = tokio::task::spawn_blocking(move || carry_out(args.command, &config.kafka, tokens));
+    let task = tokio::task::spawn_blocking(move || carry_out(args.command, &config.kafka, tokens.as_ref()));
     match task.await {
         Ok(Ok(status)) => status,
         Ok(Err(failure)) => super::fail(failure.status, &failure.error),
@@ -62,11 +62,11 @@ pub(super) async fn run(args: Args, config: Config) -> ExitCode {
     }
 }
 
-fn carry_out(command: Command, kafka: &Kafka, tokens: Option<TokenCache>) -> Outcome {
+fn carry_out(command: Command, kafka: &Kafka, tokens: Option<&TokenCache>) -> Outcome {
     let at_hand = |meant: &Meant| -> Result<AtHand, Failure> {
         let selection = meant.of(&kafka.topics).map_err(|error| usage(anyhow!(error)))?;
-        let session = connect(kafka, tokens.clone())?;
-        Ok(AtHand { kafka: kafka.clone(), tokens: tokens.clone(), session, selection })
+        let session = connect(kafka, tokens.cloned())?;
+        Ok(AtHand { kafka: kafka.clone(), tokens: tokens.cloned(), session, selection })
     };
     match command {
         Command::Show(Show { meant, form }) => at_hand(&meant)?.show(&form),
@@ -74,20 +74,20 @@ fn carry_out(command: Command, kafka: &Kafka, tokens: Option<TokenCache>) -> Out
             let at_hand = at_hand(&args.change.meant)?;
             let present = at_hand.look()?;
             let wishes = at_hand.to(args.to, &present)?;
-            at_hand.change(&args.change, &present, Wishes { offsets: wishes, batch: None })
+            at_hand.change(&args.change, &present, &Wishes { offsets: wishes, batch: None })
         }
         Command::Set(args) => {
             let wishes = set(&args, kafka)?;
             let at_hand = at_hand(&args.change.meant)?;
             let present = at_hand.look()?;
-            at_hand.change(&args.change, &present, Wishes { offsets: wishes, batch: None })
+            at_hand.change(&args.change, &present, &Wishes { offsets: wishes, batch: None })
         }
         Command::Import(args) => {
             let checkpoint = args.from_spark.as_deref().map(offsets::read).transpose()?;
             let at_hand = at_hand(&args.change.meant)?;
             let present = at_hand.look()?;
             let wishes = at_hand.import(&args, checkpoint)?;
-            at_hand.change(&args.change, &present, wishes)
+            at_hand.change(&args.change, &present, &wishes)
         }
     }
 }
@@ -193,7 +193,7 @@ impl AtHand {
         Ok(offsets)
     }
 
-    fn change(&self, args: &Change, present: &[Present], wishes: Wishes) -> Outcome {
+    fn change(&self, args: &Change, present: &[Present], wishes: &Wishes) -> Outcome {
         let moves = plan::moves(present, &self.selection, &wishes.offsets).map_err(|all| refused(&all))?;
         if moves.is_empty() {
             return Err(

@@ -105,7 +105,7 @@ impl Move {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The topic does not hold the offset.
-    #[error("{name}: offset {to} is not in the topic, which holds {low} to {high}{}", gone(.to, .low))]
+    #[error("{name}: offset {to} is not in the topic, which holds {low} to {high}{}", gone(*.to, *.low))]
     OutOfRange {
         /// Which partition.
         name: TopicPartition,
@@ -144,7 +144,7 @@ pub enum Refusal {
     },
 }
 
-fn gone(to: &Offset, low: &Offset) -> String {
+fn gone(to: Offset, low: Offset) -> String {
     if to >= low {
         return String::new();
     }

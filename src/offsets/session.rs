@@ -49,7 +49,7 @@ pub enum SessionError {
     Setup(#[from] SetupError),
     /// The client cannot be made.
     #[error("the Kafka client cannot be made: {0}")]
-    Client(KafkaError),
+    Client(Box<KafkaError>),
     /// Nobody answers.
     #[error(
         "no answer from Kafka at {servers} within {} s: {reason}. Look at kafka.bootstrap_servers and kafka.auth",
@@ -70,7 +70,7 @@ pub enum SessionError {
         /// The group.
         group: String,
         /// What it says.
-        error: KafkaError,
+        error: Box<KafkaError>,
         /// What may help.
         advice: String,
     },
@@ -103,7 +103,7 @@ impl Session {
     pub fn connect(kafka: &Kafka, tokens: Option<TokenCache>) -> Result<Self, SessionError> {
         let consumer: BaseConsumer<Client> = kafka::consumer(kafka, "offsets")?
             .create_with_context(Client::new(tokens.clone()))
-            .map_err(SessionError::Client)?;
+            .map_err(|error| SessionError::Client(Box::new(error)))?;
         if tokens.is_some() {
             // A token is fetched when the client is polled, and without one no broker answers.
             drop(consumer.poll(EVENTS));
@@ -261,7 +261,7 @@ impl Session {
             .set("transaction.timeout.ms", TRANSACTION_MILLIS)
             .set("message.timeout.ms", TRANSACTION_MILLIS)
             .create_with_context(Context::new("offsets", self.tokens.clone()))
-            .map_err(SessionError::Client)
+            .map_err(|error| SessionError::Client(Box::new(error)))
     }
 
     fn not_set(&self, error: KafkaError) -> SessionError {
@@ -286,7 +286,7 @@ impl Session {
             ),
             _ => String::new(),
         };
-        SessionError::NotSet { group: group.clone(), error, advice }
+        SessionError::NotSet { group: group.clone(), error: Box::new(error), advice }
     }
 
     /// Reads back what was set.

@@ -1,5 +1,7 @@
 //! What `streamproc offsets` prints.
 
+use std::fmt::Write;
+
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Value, json};
 
@@ -13,7 +15,7 @@ pub(super) fn shown_group(name: &str, group: &Group, partitions: &[Present]) -> 
     let mut text = format!("group {}: {}\n", shown::text(name), state(group));
     for member in group.members() {
         let (client, host) = (shown::text(&member.client_id), shown::text(&member.host));
-        text.push_str(&format!("  member {client} at {host}\n"));
+        let _ = writeln!(text, "  member {client} at {host}");
     }
     let mut table = table(&["topic", "partition", "committed", "oldest", "end", "lag", ""]);
     for present in partitions {
@@ -36,7 +38,10 @@ fn state(group: &Group) -> String {
         Group::Known { state, members } if members.is_empty() && state == "Dead" => {
             "no such group, or one without offsets".to_owned()
         }
-        Group::Known { state, members } => format!("{}, {} members", shown::text(state), members.len()),
+        Group::Known { state, members } => match members.len() {
+            1 => format!("{}, 1 member", shown::text(state)),
+            count => format!("{}, {count} members", shown::text(state)),
+        },
         Group::Unknown(reason) => format!("its members cannot be told: {}", shown::text(reason)),
     }
 }
@@ -137,7 +142,7 @@ mod tests {
             present(3, Committed::Withdrawn(Offset(7))),
         ];
         let text = shown_group("g", &group, &partitions);
-        assert!(text.starts_with("group g: Stable, 1 members\n  member \\u{1b}[2J at /10.0.0.7\n"), "{text}");
+        assert!(text.starts_with("group g: Stable, 1 member\n  member \\u{1b}[2J at /10.0.0.7\n"), "{text}");
         assert_eq!(cells(&text, 1), ["t", "0", "12", "10", "20", "8"]);
         assert_eq!(cells(&text, 2), ["t", "1", "3", "10", "20", "10", "not", "in", "the", "topic"]);
         assert_eq!(cells(&text, 3), ["t", "2", "none", "10", "20"]);
