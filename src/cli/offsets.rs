@@ -74,13 +74,17 @@ fn carry_out(command: Command, kafka: &Kafka, tokens: Option<&TokenCache>) -> Ou
             let at_hand = at_hand(&args.change.meant)?;
             let present = at_hand.look()?;
             let wishes = at_hand.to(args.to, &present)?;
-            at_hand.change(&args.change, &present, &Wishes { offsets: wishes, batch: None })
+            at_hand.change(&args.change, &present, &Wishes { offsets: wishes, batch: None, is_whole: true })
         }
         Command::Set(args) => {
             let wishes = set(&args, kafka)?;
             let at_hand = at_hand(&args.change.meant)?;
             let present = at_hand.look()?;
-            at_hand.change(&args.change, &present, &Wishes { offsets: wishes, batch: None })
+            at_hand.change(
+                &args.change,
+                &present,
+                &Wishes { offsets: wishes, batch: None, is_whole: args.from.is_some() },
+            )
         }
         Command::Import(args) => {
             let checkpoint = args.from_spark.as_deref().map(offsets::read).transpose()?;
@@ -112,6 +116,8 @@ struct Wishes {
     offsets: BTreeMap<TopicPartition, Offset>,
     /// The batch of Spark's that it is from.
     batch: Option<u64>,
+    /// Whether it should be all that is meant, so that what gets nothing is worth a word.
+    is_whole: bool,
 }
 
 impl AtHand {
@@ -164,7 +170,7 @@ impl AtHand {
                 shown::text(&other)
             ));
         }
-        Ok(Wishes { offsets: taken.wishes, batch })
+        Ok(Wishes { offsets: taken.wishes, batch, is_whole: true })
     }
 
     /// What another group has of the topics that become ours.
@@ -213,7 +219,8 @@ impl AtHand {
                 tables::line(&tables::moves_as_json(&self.kafka.group_id, &moves, wishes.batch, args.dry_run))
             }
         })?;
-        for left in plan::left_alone(present, &self.selection, &moves) {
+        let left = plan::left_alone(present, &self.selection, &moves);
+        for left in left.into_iter().filter(|_| wishes.is_whole) {
             super::remark(&left_as_it_is(left));
         }
         if changes.is_empty() {
