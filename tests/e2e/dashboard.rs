@@ -30,10 +30,6 @@ fn queries() -> Vec<(String, String)> {
     queries
 }
 
-fn encoded(query: &str) -> String {
-    query.bytes().map(|byte| format!("%{byte:02X}")).collect()
-}
-
 #[test]
 fn no_query_of_the_dashboard_is_empty() {
     let stage = Stage::new(Layout { partitions: 4, throughput: Some(1_000_000), ..Layout::default() });
@@ -77,7 +73,8 @@ fn no_query_of_the_dashboard_is_empty() {
 
 /// How many series a query gives.
 fn answers(address: SocketAddr, query: &str) -> Result<usize, String> {
-    let answer = http::get(address, &format!("/api/v1/query?query={}", encoded(query)))
+    let query_string: String = url::form_urlencoded::byte_serialize(query.as_bytes()).collect();
+    let answer = http::get(address, &format!("/api/v1/query?query={query_string}"))
         .map_err(|error| error.to_string())?;
     let body: Value = serde_json::from_str(&answer.body).map_err(|error| error.to_string())?;
     assert_eq!(body["status"], "success", "{query}: {body}");
