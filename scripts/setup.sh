@@ -3,7 +3,7 @@
 #
 #   scripts/setup.sh demo    a C compiler, OpenSSL's headers, Rust
 #   scripts/setup.sh lint    the same, and the tools of the checks
-#   scripts/setup.sh test    the same, and Java, Maven, Apache Kafka, Python clients, valgrind
+#   scripts/setup.sh test    the same, and Java, Maven, Apache Kafka, Prometheus, Python clients, valgrind
 #   scripts/setup.sh peers   as for the demo, and Java's compiler, Maven, Apache Kafka, Spark
 #
 # System packages come by apt-get (as root, or through sudo), Rust by rustup, the rest goes to
@@ -200,6 +200,23 @@ install_spark() {
   copy_jars benches/peers/spark/pom.xml "$cache/spark"
 }
 
+# Of Debian's package the two programs alone: installed, it would run a Prometheus on this machine.
+install_prometheus() {
+  local to=$cache/prometheus
+  [ -x "$to/prometheus" ] && [ -x "$to/promtool" ] && return
+  say "fetching Prometheus (19 MB) to .cache/prometheus"
+  rm -rf "$to"
+  mkdir -p "$to"
+  (
+    cd "$to"
+    apt-get download -qq prometheus || { as_root apt-get update -qq && apt-get download -qq prometheus; }
+    dpkg-deb -x prometheus_*.deb package
+    mv package/usr/bin/prometheus package/usr/bin/promtool .
+    rm -rf package prometheus_*.deb
+  ) >"$cache/prometheus.log" 2>&1 ||
+    fail "Prometheus cannot be had; the end of $cache/prometheus.log:" "$(tail -n 20 "$cache/prometheus.log")"
+}
+
 case $purpose in
   demo | lint | test | peers) ;;
   *) fail "usage: scripts/setup.sh demo|lint|test|peers" ;;
@@ -209,5 +226,6 @@ install_packages
 install_rust
 if is lint test; then install_tools; fi
 if is test peers; then install_kafka; fi
+if is test; then install_prometheus; fi
 if is peers; then install_spark; fi
 say "ready for 'make ${purpose/#peers/bench-peers}'"

@@ -11,6 +11,7 @@ mod bad_events;
 mod corrupt;
 mod cosmos_sign_in;
 mod cosmos_tls;
+mod dashboard;
 mod gaps;
 mod guarded;
 mod harness_smoke;

@@ -173,6 +173,8 @@ pub struct Mix {
     /// The number of the first of them.
     pub first_device: usize,
     pub per_second: usize,
+    /// How many events a device sends before the next one has its turn: they are written together.
+    pub in_a_row: usize,
     /// How many have the id of one of their device's last events, and another content.
     pub updates: f64,
     /// How many are one of their device's last events once more.
@@ -197,6 +199,7 @@ impl Mix {
             devices,
             first_device: 0,
             per_second,
+            in_a_row: 1,
             updates: 0.0,
             repeats: 0.0,
             bad: 0.0,
@@ -322,7 +325,7 @@ impl Devices {
     }
 
     fn pick(&mut self) -> Sent {
-        let device = self.turn % self.mix.devices;
+        let device = self.turn / self.mix.in_a_row % self.mix.devices;
         self.turn += 1;
         let Mix { updates, repeats, bad, refused, .. } = self.mix;
         let dice: f64 = self.random.random();
