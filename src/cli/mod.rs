@@ -26,6 +26,7 @@ use std::process::ExitCode;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Parser, Subcommand};
+use comfy_table::{Table, presets};
 
 use crate::config::{Broken, Config, Loaded, check, environment, load_and_check};
 use crate::core::shown;
@@ -186,6 +187,13 @@ fn remark(text: &str) {
 /// Says it and ends.
 fn print(text: &str) -> ExitCode {
     say(text).map_or_else(|error| fail(FAILED, &error), |()| ExitCode::SUCCESS)
+}
+
+/// A table without rows.
+fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_BORDERS_ONLY).set_header(header);
+    table
 }
 
 /// The name of a topic, as an argument.

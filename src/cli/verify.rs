@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use clap::ValueEnum;
-use comfy_table::{Attribute, Cell, CellAlignment, Color, Table, presets};
+use comfy_table::{Attribute, Cell, CellAlignment, Color, Table};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{FAILED, connect, store_error};
+use super::{FAILED, connect, store_error, table};
 use crate::config::Config;
 use crate::core::shown;
 use crate::verifier::{self, Bound, Expectations, Found, Name, Report, Selection, SequenceRange, Window};
@@ -274,12 +274,6 @@ fn number(number: f64) -> String {
     } else {
         format!("{number:.3}")
     }
-}
-
-fn table(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_preset(presets::UTF8_BORDERS_ONLY).set_header(header);
-    table
 }
 
 #[cfg(test)]

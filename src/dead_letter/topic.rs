@@ -85,7 +85,7 @@ pub async fn verify(
     // librdkafka's admin client never gets to renew a token, and the embedded Kafka knows no such
     // questions: there the topic's settings stay unknown, which is said and is no failure.
     let cluster = questions.client().fetch_cluster_id(TIME_LIMIT).unwrap_or_default();
-    if settings.kafka.auth.method == KafkaAuthMethod::WorkloadIdentity || is_embedded(&cluster) {
+    if settings.kafka.auth.method == KafkaAuthMethod::WorkloadIdentity || kafka::is_embedded(&cluster) {
         return Ok(findings);
     }
     match describe(settings).await {
@@ -99,11 +99,6 @@ pub async fn verify(
         findings.writable = prove_writable(settings, largest).await?;
     }
     Ok(findings)
-}
-
-/// Whether a cluster id is that of librdkafka's mock cluster, which the sandbox embeds.
-fn is_embedded(cluster_id: &str) -> bool {
-    cluster_id.starts_with("mockCluster")
 }
 
 fn forbidden(settings: &Settings, verb: &'static str, code: RDKafkaErrorCode) -> TopicError {

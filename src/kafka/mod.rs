@@ -4,6 +4,7 @@
 mod client_config;
 mod contact;
 mod context;
+mod inquirer;
 mod oauth;
 mod repeats;
 pub mod rights;
@@ -12,5 +13,6 @@ mod sign_in_files;
 pub use client_config::{SetupError, base, consumer, producer};
 pub use contact::{Contact, Obstacle, Reach};
 pub use context::Context;
+pub use inquirer::{EVENTS, Inquirer, is_embedded, reach};
 pub use oauth::tokens;
 pub use sign_in_files::SignInFiles;

@@ -9,7 +9,6 @@
 
 pub mod checkpoint;
 mod checkpoint_dir;
-mod client;
 pub mod group;
 mod names;
 pub mod plan;

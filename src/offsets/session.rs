@@ -12,13 +12,12 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{FutureProducer, Producer};
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
-use super::client::Client;
 use super::group::{Group, Member};
 use super::plan::{Move, Present};
 use crate::azure::TokenCache;
 use crate::config::Kafka;
 use crate::core::kafka::{Offset, TopicPartition};
-use crate::kafka::{self, Context, SetupError};
+use crate::kafka::{self, Context, EVENTS, Inquirer, SetupError};
 use crate::source::committed::Committed;
 use crate::source::lists;
 use crate::source::lookup::{self, LookupError};
@@ -29,14 +28,8 @@ const FIRST_ANSWER: Duration = Duration::from_secs(8);
 /// How long it may take to answer the later ones.
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// How long to look through what the client reports of itself; a look ends early with an error.
-const EVENTS: Duration = Duration::from_millis(100);
-
 /// How long what was committed may take to show. A transaction shows when its end has reached the group.
 const SHOWS: Duration = Duration::from_secs(10);
-
-/// How librdkafka's mock clusters name themselves.
-const EMBEDDED: &str = "mockCluster";
 
 /// How long Kafka waits for the end of a transaction before it ends it itself.
 const TRANSACTION_MILLIS: &str = "10000";
@@ -92,7 +85,7 @@ pub enum SessionError {
 pub struct Session {
     kafka: Kafka,
     tokens: Option<TokenCache>,
-    consumer: BaseConsumer<Client>,
+    consumer: BaseConsumer<Inquirer>,
 }
 
 impl Session {
@@ -101,27 +94,15 @@ impl Session {
     /// # Errors
     /// When no client can be made of the configuration, or no broker answers.
     pub fn connect(kafka: &Kafka, tokens: Option<TokenCache>) -> Result<Self, SessionError> {
-        let consumer: BaseConsumer<Client> = kafka::consumer(kafka, "offsets")?
-            .create_with_context(Client::new(tokens.clone()))
+        let consumer: BaseConsumer<Inquirer> = kafka::consumer(kafka, "offsets")?
+            .create_with_context(Inquirer::new("offsets", tokens.clone()))
             .map_err(|error| SessionError::Client(Box::new(error)))?;
-        if tokens.is_some() {
-            // A token is fetched when the client is polled, and without one no broker answers.
-            drop(consumer.poll(EVENTS));
-        }
-        let session = Self { kafka: kafka.clone(), tokens, consumer };
         let topic = kafka.topics.first().map(String::as_str);
-        session.consumer.fetch_metadata(topic, FIRST_ANSWER).map_err(|error| session.unreachable(&error))?;
-        Ok(session)
-    }
-
-    /// Why nobody answered waits in the queue, behind what else went wrong.
-    fn unreachable(&self, error: &KafkaError) -> SessionError {
-        let looks = (0..3).map(|_| {
-            drop(self.consumer.poll(EVENTS));
-            self.consumer.context().last_error()
-        });
-        let reason = looks.flatten().next().unwrap_or_else(|| error.to_string());
-        SessionError::Unreachable { servers: self.kafka.bootstrap_servers.clone(), reason }
+        kafka::reach(&consumer, topic, FIRST_ANSWER).map_err(|reason| SessionError::Unreachable {
+            servers: kafka.bootstrap_servers.clone(),
+            reason,
+        })?;
+        Ok(Self { kafka: kafka.clone(), tokens, consumer })
     }
 
     fn question(&self, error: &LookupError) -> SessionError {
@@ -131,7 +112,7 @@ impl Session {
     /// Whether it is the sandbox's Kafka, which has no list of groups.
     pub fn is_embedded(&self) -> bool {
         let id = self.consumer.client().fetch_cluster_id(ANSWER);
-        id.is_some_and(|id| id.starts_with(EMBEDDED))
+        id.is_some_and(|id| kafka::is_embedded(&id))
     }
 
     /// The group's state and members.

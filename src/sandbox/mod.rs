@@ -19,7 +19,7 @@ pub use cosmos::{
     Answered, ContainerOptions, CosmosOptions, Effect, EmbeddedCosmos, Fault, Faults, Journal, KEY_SENTENCE,
     Kind, PHYSICAL_PARTITIONS, Stats, key_for, public_key,
 };
-pub use kafka::{DroppedUnread, EmbeddedKafka, KafkaOptions, LogStatus, Mock, Topic, is_mock};
+pub use kafka::{DroppedUnread, EmbeddedKafka, KafkaOptions, LogStatus, Mock, Topic};
 
 use background::Background;
 

@@ -1,39 +1,32 @@
 //! Looking at the cluster before the first event, and at its reader while events go out.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use rdkafka::client::{ClientContext, OAuthToken};
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataPartition;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use super::hold_back::HoldBack;
 use super::{Options, SimulatorError};
-use crate::azure::TokenCache;
-use crate::kafka::Context;
+use crate::kafka::{self, Inquirer};
 
 /// How long a cluster may take to answer the first question. With creating a client and signing in
 /// this stays below the ten seconds a user is told to expect.
 const FIRST_ANSWER: Duration = Duration::from_secs(8);
 
-/// How long to look through what the client reports of itself; a look ends early with an error.
-const EVENTS: Duration = Duration::from_millis(100);
-
 /// How long it may take to answer the later ones.
 const ANSWER: Duration = Duration::from_secs(2);
+
+/// What the simulator's clients are called in the log.
+pub(super) const PURPOSE: &str = "simulator";
 
 /// What we take for the size of records that others have sent.
 const BYTES_OF_A_STRANGER: u64 = 1024;
 
-/// How librdkafka's mock clusters name themselves.
-const EMBEDDED: &str = "mockCluster";
-
 /// A cluster that answers and has the topic.
 pub(super) struct Cluster {
-    consumer: BaseConsumer<Observer>,
+    consumer: BaseConsumer<Inquirer>,
     topic: String,
     partitions: Vec<i32>,
     /// Whether it forgets what is not read in time.
@@ -44,27 +37,16 @@ impl Cluster {
     /// Asks the cluster for the topic.
     pub(super) fn reach(options: &Options, client_config: &ClientConfig) -> Result<Self, SimulatorError> {
         let servers = client_config.get("bootstrap.servers").unwrap_or("(no bootstrap.servers)").to_owned();
-        let consumer: BaseConsumer<Observer> = client_config
+        let consumer: BaseConsumer<Inquirer> = client_config
             .clone()
             // Never joined: the group's committed offsets are only read.
             .set("group.id", &options.group_id)
             .set("enable.auto.commit", "false")
             // Asking for a topic must not create it.
             .set("allow.auto.create.topics", "false")
-            .create_with_context(Observer::new(options.tokens.clone()))
+            .create_with_context(Inquirer::new(PURPOSE, options.tokens.clone()))
             .map_err(SimulatorError::Client)?;
-        if options.tokens.is_some() {
-            // A token is fetched when the client is polled, and without one no broker answers.
-            drop(consumer.poll(EVENTS));
-        }
-
-        let metadata = consumer.fetch_metadata(Some(&options.topic), FIRST_ANSWER).map_err(|error| {
-            // Why nobody answered waits in the queue, behind what else went wrong.
-            let looks = (0..3).map(|_| {
-                drop(consumer.poll(EVENTS));
-                consumer.context().last_error()
-            });
-            let reason = looks.flatten().next().unwrap_or_else(|| error.to_string());
+        let metadata = kafka::reach(&consumer, Some(&options.topic), FIRST_ANSWER).map_err(|reason| {
             SimulatorError::Unreachable { servers: servers.clone(), waited: FIRST_ANSWER, reason }
         })?;
         let refuse = |reason: String| SimulatorError::Topic {
@@ -82,7 +64,7 @@ impl Cluster {
             return Err(refuse("it has no partitions".to_owned()));
         }
         let id = consumer.client().fetch_cluster_id(ANSWER);
-        let embedded = id.is_some_and(|id| id.starts_with(EMBEDDED));
+        let embedded = id.is_some_and(|id| kafka::is_embedded(&id));
         Ok(Self { consumer, topic: options.topic.clone(), partitions, embedded })
     }
 
@@ -126,42 +108,3 @@ impl Cluster {
             .collect())
     }
 }
-
-/// What every Kafka client of the simulator shares: it signs in as every client does, and remembers the
-/// last thing that went wrong, because a failed question says only that nobody answered.
-pub(super) struct Observer {
-    base: Context,
-    last_error: Mutex<Option<String>>,
-}
-
-impl Observer {
-    pub(super) fn new(tokens: Option<TokenCache>) -> Self {
-        Self { base: Context::new("simulator", tokens), last_error: Mutex::new(None) }
-    }
-
-    pub(super) fn last_error(&self) -> Option<String> {
-        self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-impl ClientContext for Observer {
-    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
-
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        self.base.log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, "Kafka's client reports an error");
-        // That all brokers are down follows from each being down, and says less.
-        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
-            *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
-        }
-    }
-
-    fn generate_oauth_token(&self, config: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
-        self.base.generate_oauth_token(config)
-    }
-}
-
-impl ConsumerContext for Observer {}

@@ -10,12 +10,12 @@ use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::{NoCustomPartitioner, ProducerContext};
 
 use super::Progress;
-use super::cluster::Observer;
 use super::hold_back::HoldBack;
+use crate::kafka::Inquirer;
 
 /// Counts acknowledgements and failures, on the thread that polls the producer.
 pub(super) struct Deliveries {
-    observer: Observer,
+    inquirer: Inquirer,
     progress: Arc<Progress>,
     outcome: Mutex<Outcome>,
 }
@@ -32,8 +32,8 @@ pub(super) struct Outcome {
 }
 
 impl Deliveries {
-    pub(super) fn new(observer: Observer, progress: Arc<Progress>, hold_back: Option<HoldBack>) -> Self {
-        Self { observer, progress, outcome: Mutex::new(Outcome { hold_back, ..Outcome::default() }) }
+    pub(super) fn new(inquirer: Inquirer, progress: Arc<Progress>, hold_back: Option<HoldBack>) -> Self {
+        Self { inquirer, progress, outcome: Mutex::new(Outcome { hold_back, ..Outcome::default() }) }
     }
 
     pub(super) fn outcome(&self) -> MutexGuard<'_, Outcome> {
@@ -42,7 +42,7 @@ impl Deliveries {
 
     /// The last thing that went wrong with the connection.
     pub(super) fn last_error(&self) -> Option<String> {
-        self.observer.last_error()
+        self.inquirer.last_error()
     }
 }
 
@@ -50,11 +50,11 @@ impl ClientContext for Deliveries {
     const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.observer.error(error, reason);
+        self.inquirer.error(error, reason);
     }
 
     fn generate_oauth_token(&self, config: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
-        self.observer.generate_oauth_token(config)
+        self.inquirer.generate_oauth_token(config)
     }
 }
 

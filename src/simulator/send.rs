@@ -12,12 +12,13 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer, PurgeConfig};
 use tokio_util::sync::CancellationToken;
 
 use super::SimulatorError;
-use super::cluster::{Cluster, Observer};
+use super::cluster::{Cluster, PURPOSE};
 use super::delivery::Deliveries;
 use super::event::Events;
 use super::hold_back::HoldBack;
 use super::options::{Options, Progress, Summary, Until};
 use super::pace::Pace;
+use crate::kafka::Inquirer;
 
 /// Events sent before looking up again: at the clock, at acknowledgements, at cancellation.
 const SLICE: u64 = 200;
@@ -43,9 +44,9 @@ pub(super) fn run(
     let cluster = Cluster::reach(&options, client_config)?;
     let hold_back =
         cluster.embedded.then(|| cluster.backlog()).transpose().map_err(SimulatorError::Client)?;
-    let observer = Observer::new(options.tokens.clone());
+    let inquirer = Inquirer::new(PURPOSE, options.tokens.clone());
     let producer = producer_config(client_config, &options)
-        .create_with_context(Deliveries::new(observer, Arc::clone(progress), hold_back))
+        .create_with_context(Deliveries::new(inquirer, Arc::clone(progress), hold_back))
         .map_err(SimulatorError::Client)?;
     let pace = Pace::new(options.rate);
     let run = Run {

@@ -214,8 +214,8 @@ impl Committer {
         let kept = answers.iter().filter(|(.., outcome)| *outcome == CommitOutcome::Kept);
         let kept: Vec<_> = kept.map(|(name, offset, _)| (name.clone(), *offset)).collect();
         let mut gone =
-            persist("where the logs end", |left| committed::beyond_the_end(&*self.consumer, &kept, left));
-        let gone = gone.get_or_insert_default();
+            persist("where the logs end", |left| committed::beyond_the_end(&*self.consumer, &kept, left))
+                .unwrap_or_default();
         for (name, offset, outcome) in answers {
             if gone.iter().any(|(gone, _)| gone == name) {
                 tracing::warn!(partition = %name, offset = offset.0, "the topic does not reach what was committed");
@@ -225,7 +225,7 @@ impl Committer {
         gone.retain(|(name, _)| !self.given_back.lock().contains(name));
         if !gone.is_empty() {
             persist("withdrawing offsets", |_| {
-                self.consumer.commit(&committed::withdrawing(gone)?, CommitMode::Sync)
+                self.consumer.commit(&committed::withdrawing(&gone)?, CommitMode::Sync)
             });
         }
     }

@@ -12,7 +12,7 @@ use streamproc::sandbox::{CosmosOptions, Effect, Fault};
 
 use crate::brokers::{cluster, lose_one_of_three};
 use crate::network::STORM;
-use crate::regions::{FAR, NEAR, announced, split};
+use crate::regions::{FAR, NEAR, announced, of_two_regions, split};
 use crate::scenario::{devices, is_soak, length};
 use crate::stage::Layout;
 use crate::stage::flow::Mix;
@@ -40,9 +40,7 @@ fn everything() {
 #[test]
 fn everything_with_updates() {
     let plan = Plan::new("everything_with_updates");
-    let layout = Layout { further_regions: vec![FAR.into()], ..plan.layout };
-    let regions = format!("regions = [{NEAR:?}, {FAR:?}]");
-    play(Plan { layout, ..plan }.set("cosmos", &regions), None);
+    play(of_two_regions(plan), None);
 }
 
 /// With what lands late, that is with a network to Cosmos DB that may be bad; or without it, and with another region.

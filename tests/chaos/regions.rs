@@ -60,11 +60,8 @@ pub(super) fn split(world: &mut World, whole: u32) -> Option<Vec<u32>> {
 /// when caches of DNS have expired; and Microsoft or an operator decides here after seconds that a region is offline.
 #[test]
 fn region_failover() {
-    let plan = Plan::new("region_failover");
-    let layout = Layout { further_regions: vec![FAR.into()], ..plan.layout };
-    let regions = format!("regions = [{NEAR:?}, {FAR:?}]");
-    let plan = Plan { layout, recovery: Duration::from_mins(1), ..plan }.set("cosmos", &regions);
-    let mut world = plan.begin();
+    let plan = of_two_regions(Plan::new("region_failover"));
+    let mut world = Plan { recovery: Duration::from_mins(1), ..plan }.begin();
     let until = length(Duration::from_secs(8));
     loop {
         hand_over(&mut world, FAR);
@@ -78,6 +75,12 @@ fn region_failover() {
     }
     world.wait_until_ready();
     world.end();
+}
+
+/// On an account that has both regions, of which the service knows.
+pub(super) fn of_two_regions(plan: Plan) -> Plan {
+    let layout = Layout { further_regions: vec![FAR.into()], ..plan.layout };
+    Plan { layout, ..plan }.set("cosmos", &format!("regions = [{NEAR:?}, {FAR:?}]"))
 }
 
 /// An operator has another region write: it is announced, done while the account names both, and done with.

@@ -27,6 +27,8 @@ mod main_job;
 mod memory;
 mod oddities;
 mod offsets;
+#[path = "../monitoring/panels.rs"]
+mod panels;
 mod rebalances;
 mod request_units;
 mod sign_in_smoke;

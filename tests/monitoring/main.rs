@@ -3,11 +3,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod panels;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use serde_json::Value;
 use streamproc::observe::metrics::Metrics;
 
 fn root() -> &'static Path {
@@ -23,10 +24,7 @@ fn alerts() -> String {
 }
 
 fn dashboard() -> String {
-    let dashboard: Value = serde_json::from_str(&read("helm/streamproc/files/dashboard.json")).unwrap();
-    let panels = dashboard["panels"].as_array().unwrap().iter();
-    let targets = panels.filter_map(|panel| panel["targets"].as_array()).flatten();
-    let queries: Vec<_> = targets.map(|target| target["expr"].as_str().unwrap()).collect();
+    let queries: Vec<_> = panels::queries().into_iter().map(|(_, query)| query).collect();
     assert!(queries.len() > 20, "{queries:?}");
     queries.join("\n")
 }

@@ -10,7 +10,8 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
-use streamproc::sandbox::{KafkaOptions, PortTaken, Sandbox, SandboxOptions, Topic, is_mock};
+use streamproc::kafka::is_embedded;
+use streamproc::sandbox::{KafkaOptions, PortTaken, Sandbox, SandboxOptions, Topic};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -79,7 +80,7 @@ async fn the_topics_are_there_and_the_cluster_says_that_it_is_embedded() {
     let topics: BTreeSet<(&str, usize)> =
         metadata.topics().iter().map(|topic| (topic.name(), topic.partitions().len())).collect();
     assert_eq!(topics, [("streaming", 3), ("streaming-dead-letter", 1)].into());
-    assert!(is_mock(&producer.client().fetch_cluster_id(LONG).unwrap()));
+    assert!(is_embedded(&producer.client().fetch_cluster_id(LONG).unwrap()));
     sandbox.stop().await;
 }
 

@@ -2,9 +2,10 @@
 
 use std::fmt::Write;
 
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, Table};
 use serde_json::{Value, json};
 
+use crate::cli::table;
 use crate::core::shown;
 use crate::offsets::group::Group;
 use crate::offsets::plan::{Move, Present};
@@ -101,12 +102,6 @@ pub(super) fn line(value: &Value) -> String {
 
 fn offset(committed: Committed) -> String {
     committed.offset().map_or_else(|| "none".to_owned(), |offset| offset.to_string())
-}
-
-fn table(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_preset(presets::UTF8_BORDERS_ONLY).set_header(header);
-    table
 }
 
 fn align(table: &mut Table, numbers: std::ops::Range<usize>) {

@@ -86,7 +86,7 @@ struct Limit {
     quick_to: f64,
     /// Whether anything was served at this rate.
     has_served: bool,
-    /// When it was lowered last while nothing was served.
+    /// Until when the range was closed, when it was last lowered while nothing was served.
     blind: Option<Instant>,
 }
 
@@ -172,18 +172,22 @@ impl Pace {
             let lately = self.served.iter().filter(|(then, _)| now.duration_since(*then) <= period);
             lately.map(|(_, request_units)| request_units).sum::<f64>() / period.as_secs_f64()
         };
-        let (rate, quick_to) = match &self.limit {
-            None => (served(FIRST_MEASURED), f64::INFINITY),
+        let (rate, quick_to, blind) = match &self.limit {
+            None => (served(FIRST_MEASURED), f64::INFINITY, None),
             Some(limit) => {
-                let rate = if served(MEASURED) < FAR_BELOW * limit.rate {
-                    served(MEASURED).max(DEEPEST_CUT * limit.rate)
+                let served = served(MEASURED);
+                let rate = if served < FAR_BELOW * limit.rate {
+                    served.max(DEEPEST_CUT * limit.rate)
                 } else {
                     (1.0 - CUT) * limit.rate
                 };
-                (rate, if limit.has_served { 0.0 } else { limit.quick_to.max(limit.rate) })
+                if limit.has_served {
+                    (rate, 0.0, limit.blind)
+                } else {
+                    (rate, limit.quick_to.max(limit.rate), self.closed_until)
+                }
             }
         };
-        let is_blind = self.limit.as_ref().is_some_and(|limit| !limit.has_served);
         self.limit = Some(Limit {
             rate: rate.max(LOWEST),
             balance: self.limit.as_ref().map_or(0.0, |limit| limit.balance.min(0.0)),
@@ -191,7 +195,7 @@ impl Pace {
             throttled: now,
             quick_to,
             has_served: false,
-            blind: if is_blind { self.closed_until } else { blind },
+            blind,
         });
         true
     }

@@ -63,14 +63,6 @@ impl Topic {
     }
 }
 
-/// Whether the cluster of this id is an embedded Kafka, which lacks much of what a real one does.
-///
-/// The mock calls itself `mockCluster` and a number (`rd_kafka_mock_cluster_new` in `rdkafka_mock.c`);
-/// Kafka's own ids are 22 characters of base64.
-pub fn is_mock(cluster_id: &str) -> bool {
-    cluster_id.starts_with("mockCluster")
-}
-
 /// librdkafka's mock cluster.
 pub type Mock = MockCluster<'static, DefaultProducerContext>;
 
@@ -191,16 +183,4 @@ fn put_in_front(first: TcpListener, brokers: &str, runtime: &Handle) -> anyhow::
         runtime.spawn(front::serve(listener, port, ports.clone()));
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_embedded_kafka_is_told_by_its_cluster_id() {
-        assert!(is_mock("mockCluster7f3a5c00"));
-        assert!(!is_mock("4L6g3nShT-eMCtK--X86sw"));
-        assert!(!is_mock(""));
-    }
 }
