@@ -207,15 +207,17 @@ install_prometheus() {
   say "fetching Prometheus (19 MB) to .cache/prometheus"
   rm -rf "$to"
   mkdir -p "$to"
-  (
-    cd "$to"
-    apt-get download -qq prometheus || { as_root apt-get update -qq && apt-get download -qq prometheus; }
-    dpkg-deb -x prometheus_*.deb package
-    mv package/usr/bin/prometheus package/usr/bin/promtool .
-    rm -rf package prometheus_*.deb
-  ) >"$cache/prometheus.log" 2>&1 ||
+  # Joined by &&: before || the shell does not end at the first that fails.
+  {
+    { fetch_prometheus || { as_root apt-get update -qq && fetch_prometheus; }; } &&
+      dpkg-deb -x "$to"/prometheus_*.deb "$to/package" &&
+      mv "$to/package/usr/bin/prometheus" "$to/package/usr/bin/promtool" "$to" &&
+      rm -rf "$to/package" "$to"/prometheus_*.deb
+  } >"$cache/prometheus.log" 2>&1 ||
     fail "Prometheus cannot be had; the end of $cache/prometheus.log:" "$(tail -n 20 "$cache/prometheus.log")"
 }
+
+fetch_prometheus() { (cd "$cache/prometheus" && apt-get download -qq prometheus); }
 
 case $purpose in
   demo | lint | test | peers) ;;
